@@ -1,0 +1,220 @@
+//! What Nabla adds to the ABI. A guest *asks* with a note in its file; Nabla's tender *answers*
+//! in a page that Solo5's tender leaves zero. A guest that finds no answer falls back to the
+//! plain ABI, so one file runs under both.
+//!
+//! A feature that is asked for and granted changes which system calls the guest may make: what
+//! it replaces is no longer in the policy.
+
+use core::fmt;
+use core::ops::BitOr;
+
+use crate::bytes::{array, put, u32_at, u64_at};
+use crate::note::{NABLA, NoteHeader, REQ1};
+
+/// A set of features.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Features(u64);
+
+impl Features {
+    /// No feature.
+    pub const NONE: Self = Self(0);
+    /// The guest waits by `ppoll` on its network devices; `timerfd_settime` and `epoll_pwait`
+    /// leave the policy.
+    pub const PPOLL: Self = Self(1 << 0);
+    /// The guest has no thread-local storage; `arch_prctl` leaves the policy.
+    pub const NO_TLS: Self = Self(1 << 1);
+    /// A block transfer may cover several blocks, see [`crate::hypercall::transfer_tiers`].
+    pub const MULTI_BLOCK: Self = Self(1 << 2);
+    /// The extension page carries 32 bytes from the host's random number generator.
+    pub const SEED: Self = Self(1 << 3);
+
+    /// Every feature that this version knows.
+    pub const ALL: Self = Self(0b1111);
+
+    const NAMES: [(Self, &'static str); 4] = [
+        (Self::PPOLL, "ppoll"),
+        (Self::NO_TLS, "no-tls"),
+        (Self::MULTI_BLOCK, "multi-block"),
+        (Self::SEED, "seed"),
+    ];
+
+    /// The set as bits.
+    pub const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// The set of these bits, unknown ones included: a newer guest may ask for more than this
+    /// version can grant.
+    pub const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
+    /// Whether all of `other` is in the set.
+    pub const fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
+    /// What both have.
+    pub const fn intersection(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// What either has.
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// The names of the features in the set.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        Self::NAMES.into_iter().filter(move |(f, _)| self.contains(*f)).map(|(_, name)| name)
+    }
+}
+
+impl BitOr for Features {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        self.union(other)
+    }
+}
+
+const REQUEST_VERSION: u32 = 1;
+const REQUEST_BYTES: usize = 24;
+
+/// What a guest asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Request {
+    /// The features that it can use.
+    pub features: Features,
+    /// The block devices that it only reads, as bits by manifest index (bit 1 is the first
+    /// device); they are opened read-only and `pwrite64` leaves the policy.
+    pub read_only: u64,
+}
+
+/// The note of a [`Request`], as it stands in the file.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct RequestNote {
+    header: NoteHeader,
+    /// Version, zero, features (low, high), read-only bits (low, high).
+    descriptor: [u32; 6],
+}
+
+const _: () = assert!(size_of::<RequestNote>() == crate::note::HEADER_BYTES + REQUEST_BYTES);
+
+impl RequestNote {
+    /// The note of a request.
+    pub const fn new(request: Request) -> Self {
+        let features = request.features.0;
+        Self {
+            header: NoteHeader::new(NABLA, REQ1, REQUEST_BYTES),
+            descriptor: [
+                REQUEST_VERSION.to_le(),
+                0,
+                (features as u32).to_le(),
+                ((features >> 32) as u32).to_le(),
+                (request.read_only as u32).to_le(),
+                ((request.read_only >> 32) as u32).to_le(),
+            ],
+        }
+    }
+}
+
+/// Why a descriptor is not a [`Request`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestError {
+    /// The descriptor does not have 24 bytes.
+    Size(usize),
+    /// Another version.
+    Version(u32),
+}
+
+impl fmt::Display for RequestError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Size(bytes) => {
+                write!(f, "the Nabla note has {bytes} bytes, not {REQUEST_BYTES}")
+            }
+            Self::Version(version) => {
+                write!(f, "the Nabla note has version {version}, known is {REQUEST_VERSION}")
+            }
+        }
+    }
+}
+
+impl core::error::Error for RequestError {}
+
+impl Request {
+    /// Checks a note's descriptor.
+    ///
+    /// # Errors
+    /// [`RequestError`] if it has another size or version.
+    pub fn parse(descriptor: &[u8]) -> Result<Self, RequestError> {
+        let size = RequestError::Size(descriptor.len());
+        if descriptor.len() != REQUEST_BYTES {
+            return Err(size);
+        }
+        match u32_at(descriptor, 0) {
+            Some(REQUEST_VERSION) => {}
+            Some(version) => return Err(RequestError::Version(version)),
+            None => return Err(size),
+        }
+        Ok(Self {
+            features: Features(u64_at(descriptor, 8).ok_or(size)?),
+            read_only: u64_at(descriptor, 16).ok_or(size)?,
+        })
+    }
+}
+
+const MAGIC: [u8; 8] = *b"NablaExt";
+const EXTENSION_VERSION: u32 = 1;
+
+/// What the tender grants: the contents of [`crate::layout::EXTENSION_PAGE`].
+///
+/// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
+/// devices, 32 bytes of seed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extension {
+    /// The features in force: what was asked for and is known here.
+    pub features: Features,
+    /// The block devices that were opened read-only, as in [`Request::read_only`].
+    pub read_only: u64,
+    /// Random bytes, meaningful with [`Features::SEED`].
+    pub seed: [u8; 32],
+}
+
+impl Extension {
+    /// Size of the encoded form in bytes.
+    pub const BYTES: usize = 64;
+
+    /// The page's first bytes; the rest of it is zero.
+    pub fn to_bytes(&self) -> [u8; Self::BYTES] {
+        let mut out = [0; Self::BYTES];
+        put(&mut out, 0, &MAGIC);
+        put(&mut out, 8, &EXTENSION_VERSION.to_le_bytes());
+        put(&mut out, 12, &(Self::BYTES as u32).to_le_bytes());
+        put(&mut out, 16, &self.features.0.to_le_bytes());
+        put(&mut out, 24, &self.read_only.to_le_bytes());
+        put(&mut out, 32, &self.seed);
+        out
+    }
+
+    /// Reads the page; `None` under a tender that offers none (Solo5's), or another version.
+    /// A page longer than this version knows is accepted: later versions only append.
+    pub fn parse(page: &[u8]) -> Option<Self> {
+        let known = array::<8>(page, 0)? == MAGIC
+            && u32_at(page, 8)? == EXTENSION_VERSION
+            && u32_at(page, 12)? as usize >= Self::BYTES;
+        if !known {
+            return None;
+        }
+        Some(Self {
+            features: Features(u64_at(page, 16)?),
+            read_only: u64_at(page, 24)?,
+            seed: array(page, 32)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
