@@ -1,0 +1,476 @@
+//! What the owner calls for TCP: listen, accept, send, receive, and the ways to end. An id
+//! that is stale, or whose connection was released, gives an error, nothing or no effect, never
+//! another connection.
+
+use core::fmt;
+use core::net::SocketAddr;
+use core::task::Waker;
+
+use smoltcp::socket::tcp;
+use smoltcp::time::Duration;
+
+use crate::connection::{
+    Body, CloseReason, Connection, ConnectionId, ConnectionState, Expiry, Owner, Stage,
+};
+use crate::egress::Cause;
+use crate::listener::{ListenError, ListenerId};
+use crate::stack::Stack;
+use crate::table::List;
+
+/// Why nothing more can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The owner has finished sending.
+    Finished,
+    /// The connection is over.
+    Closed(CloseReason),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finished => f.write_str("this side has finished sending"),
+            Self::Closed(reason) => write!(f, "the connection is over: {reason}"),
+        }
+    }
+}
+
+impl core::error::Error for SendError {}
+
+/// Why nothing more can be received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecvError {
+    /// The connection ended before the peer finished; what came before may be incomplete.
+    Closed(CloseReason),
+}
+
+impl fmt::Display for RecvError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Closed(reason) = self;
+        write!(f, "the connection is over: {reason}")
+    }
+}
+
+impl core::error::Error for RecvError {}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Finished => "both sides finished",
+            Self::Reset => "reset by the peer",
+            Self::Refused => "refused by the peer",
+            Self::TimedOut => "the peer did not answer in time",
+            Self::Aborted => "reset by this side",
+            Self::AddressLost => "the own address is gone",
+            Self::Released => "it was released",
+        })
+    }
+}
+
+/// What [`Stack::recv`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// So many bytes.
+    Data(usize),
+    /// Nothing yet.
+    Empty,
+    /// The peer has finished, and everything is read.
+    Finished,
+}
+
+/// Listening and accepting.
+impl Stack {
+    /// Accepts connections on a port of the own address. `backlog` of them may wait for
+    /// [`Stack::accept`]; then new SYNs are dropped, which makes peers try again.
+    ///
+    /// # Errors
+    /// If the port is taken or a limit is reached.
+    pub fn listen(&mut self, port: u16, backlog: usize) -> Result<ListenerId, ListenError> {
+        self.listeners.open(port, backlog)
+    }
+
+    /// Closes a port. Connections that nobody has accepted are reset.
+    pub fn close_listener(&mut self, id: ListenerId) {
+        for connection in self.listeners.close(id) {
+            self.give_up(connection, CloseReason::Aborted);
+        }
+        let mut next = self.table.oldest(List::HalfOpen);
+        while let Some(slot) = next {
+            next = self.table.younger(slot);
+            if self.table.at(slot).is_some_and(|connection| connection.listener == Some(id)) {
+                self.give_up(self.table.id(slot), CloseReason::Aborted);
+            }
+        }
+    }
+
+    /// The next established connection. The caller owns it until it calls [`Stack::release`] or [`Stack::abort`].
+    pub fn accept(&mut self, id: ListenerId) -> Option<ConnectionId> {
+        while let Some(connection) = self.listeners.pop(id) {
+            // Connections that ended while they waited are gone.
+            if self.take_over(connection) {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Wakes once when there is something to accept or the listener is closed.
+    pub fn register_accept_waker(&mut self, id: ListenerId, waker: &Waker) {
+        self.listeners.register(id, waker);
+    }
+
+    /// Whether a SYN that no listener wants becomes an offer instead of being refused.
+    pub fn set_offer_unmatched(&mut self, offer: bool) {
+        self.offer_unmatched = offer;
+    }
+
+    /// The next offer: a peer, [`Stack::remote`], asks for a connection to [`Stack::local`]. The
+    /// caller owns it and answers by [`Stack::accept_offer`] or [`Stack::abort`].
+    pub fn next_offer(&mut self) -> Option<ConnectionId> {
+        while let Some(offer) = self.offers.pop_front() {
+            if self.take_over(offer) {
+                self.table.leave_list(offer.slot);
+                return Some(offer);
+            }
+        }
+        None
+    }
+
+    /// Answers the peer of an offer: the handshake goes on.
+    pub fn accept_offer(&mut self, id: ConnectionId) {
+        let patience = self.limits.handshake_timeout;
+        let Some(connection) = self.owned_mut(id).filter(|offer| offer.stage == Stage::Offered)
+        else {
+            return;
+        };
+        connection.stage = Stage::HalfOpen;
+        connection.expiry = Expiry::After(patience);
+        if let Some(socket) = connection.socket_mut() {
+            socket.pause_synack(false);
+        }
+        self.settle(id.slot, Cause::Owner);
+    }
+
+    fn take_over(&mut self, id: ConnectionId) -> bool {
+        match self.table.get_mut(id) {
+            Some(connection) if connection.owner == Owner::Queue => {
+                connection.owner = Owner::Application;
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Sending and receiving.
+impl Stack {
+    /// Takes as much of the data as there is room for; `Ok(0)` if there is none, or the handshake is
+    /// still under way.
+    ///
+    /// # Errors
+    /// If nothing can be sent any more.
+    pub fn send(&mut self, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
+        let Some(socket) = self.sending_socket(id)? else {
+            return Ok(0);
+        };
+        let bytes = socket.send_slice(data).map_err(|_| SendError::Finished)?;
+        self.settle(id.slot, Cause::Owner);
+        Ok(bytes)
+    }
+
+    /// Lets `write` fill a part of the send buffer in place. It returns how many bytes it wrote, and
+    /// a result. The part ends where the ring buffer wraps, so it may be smaller than
+    /// [`Stack::send_room`]; it is empty if there is no room.
+    ///
+    /// # Errors
+    /// If nothing can be sent any more.
+    pub fn send_with<R>(
+        &mut self,
+        id: ConnectionId,
+        write: impl FnOnce(&mut [u8]) -> (usize, R),
+    ) -> Result<R, SendError> {
+        let Some(socket) = self.sending_socket(id)? else {
+            return Ok(write(&mut []).1);
+        };
+        let result = socket
+            .send(|room| {
+                let len = room.len();
+                let (written, result) = write(room);
+                (written.min(len), result)
+            })
+            .map_err(|_| SendError::Finished)?;
+        self.settle(id.slot, Cause::Owner);
+        Ok(result)
+    }
+
+    /// The socket, or nothing while the handshake is under way.
+    fn sending_socket(
+        &mut self,
+        id: ConnectionId,
+    ) -> Result<Option<&mut tcp::Socket<'static>>, SendError> {
+        let connection = self.owned_mut(id).ok_or(SendError::Closed(CloseReason::Released))?;
+        if let Some(reason) = connection.verdict {
+            return Err(SendError::Closed(reason));
+        }
+        if connection.finish_wanted {
+            return Err(SendError::Finished);
+        }
+        if connection.stage != Stage::Open {
+            return Ok(None);
+        }
+        match connection.socket_mut() {
+            Some(socket) if socket.may_send() => Ok(Some(socket)),
+            _ => Err(SendError::Finished),
+        }
+    }
+
+    /// Copies what has arrived into the buffer.
+    ///
+    /// # Errors
+    /// If the connection ended before the peer finished, and everything that came is read.
+    pub fn recv(&mut self, id: ConnectionId, buffer: &mut [u8]) -> Result<Received, RecvError> {
+        let received =
+            self.receiving(id, |socket| socket.recv_slice(buffer).map(|bytes| (bytes, ())))?;
+        Ok(match received {
+            Readable::Bytes(0, ()) => Received::Empty,
+            Readable::Bytes(bytes, ()) => Received::Data(bytes),
+            Readable::NotYet => Received::Empty,
+            Readable::Finished => Received::Finished,
+        })
+    }
+
+    /// Lets `read` look at what has arrived, in place. It returns how many bytes it is done with, and
+    /// a result. The part ends where the ring buffer wraps, so a message may take two calls; it is
+    /// empty if nothing has arrived, or the peer has finished.
+    ///
+    /// # Errors
+    /// As for [`Stack::recv`].
+    pub fn recv_with<R>(
+        &mut self,
+        id: ConnectionId,
+        read: impl FnOnce(&[u8]) -> (usize, R),
+    ) -> Result<R, RecvError> {
+        let mut read = Some(read);
+        let received = self.receiving(id, |socket| {
+            socket.recv(|data| match read.take() {
+                Some(read) => {
+                    let (done, result) = read(data);
+                    (done.min(data.len()), (done, Some(result)))
+                }
+                None => (0, (0, None)),
+            })
+        })?;
+        match (received, read) {
+            (Readable::Bytes(_, Some(result)), _) => Ok(result),
+            (_, Some(read)) => Ok(read(&[]).1),
+            (_, None) => Err(RecvError::Closed(CloseReason::Released)),
+        }
+    }
+
+    fn receiving<R>(
+        &mut self,
+        id: ConnectionId,
+        read: impl FnOnce(&mut tcp::Socket<'static>) -> Result<(usize, R), tcp::RecvError>,
+    ) -> Result<Readable<R>, RecvError> {
+        let connection = self.owned_mut(id).ok_or(RecvError::Closed(CloseReason::Released))?;
+        let ended = match connection.verdict {
+            Some(CloseReason::Finished) => Ok(Readable::Finished),
+            Some(reason) => Err(RecvError::Closed(reason)),
+            None => Ok(Readable::NotYet),
+        };
+        let Some(socket) = connection.socket_mut() else {
+            return ended;
+        };
+        match read(socket) {
+            Ok((bytes, result)) => {
+                self.settle(id.slot, Cause::Owner);
+                Ok(Readable::Bytes(bytes, result))
+            }
+            Err(tcp::RecvError::Finished) => Ok(Readable::Finished),
+            Err(tcp::RecvError::InvalidState) => ended,
+        }
+    }
+
+    /// Bytes that can be sent now.
+    pub fn send_room(&self, id: ConnectionId) -> usize {
+        let Some(connection) = self.owned(id).filter(|connection| connection.verdict.is_none())
+        else {
+            return 0;
+        };
+        let socket = connection.socket().filter(|socket| socket.may_send());
+        socket.map_or(0, |socket| socket.send_capacity() - socket.send_queue())
+    }
+
+    /// Bytes that the peer has not acknowledged yet.
+    pub fn send_queued(&self, id: ConnectionId) -> usize {
+        let open = self.owned(id).filter(|connection| connection.verdict.is_none());
+        open.and_then(Connection::socket).map_or(0, tcp::Socket::send_queue)
+    }
+
+    /// Bytes that wait to be read.
+    pub fn recv_queued(&self, id: ConnectionId) -> usize {
+        self.owned(id).and_then(Connection::socket).map_or(0, tcp::Socket::recv_queue)
+    }
+
+    /// Wakes once when something can be read or the connection has changed.
+    pub fn register_recv_waker(&mut self, id: ConnectionId, waker: &Waker) {
+        match self.waiting_socket(id) {
+            Some(socket) => socket.register_recv_waker(waker),
+            None => waker.wake_by_ref(),
+        }
+    }
+
+    /// Wakes once when the peer has acknowledged something or the connection has changed.
+    pub fn register_send_waker(&mut self, id: ConnectionId, waker: &Waker) {
+        match self.waiting_socket(id) {
+            Some(socket) => socket.register_send_waker(waker),
+            None => waker.wake_by_ref(),
+        }
+    }
+
+    /// The socket, if anything can still happen to it that is worth waiting for.
+    fn waiting_socket(&mut self, id: ConnectionId) -> Option<&mut tcp::Socket<'static>> {
+        self.owned_mut(id).filter(|connection| connection.verdict.is_none())?.socket_mut()
+    }
+}
+
+/// Ending, and looking at connections.
+impl Stack {
+    /// Where a connection stands.
+    pub fn state(&self, id: ConnectionId) -> ConnectionState {
+        self.owned(id).map_or(ConnectionState::Closed(CloseReason::Released), Connection::state)
+    }
+
+    /// The own end of a connection; for an offer, the address that the peer wants.
+    pub fn local(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.owned(id).map(|connection| connection.flow.local.into())
+    }
+
+    /// The peer's end of a connection.
+    pub fn remote(&self, id: ConnectionId) -> Option<SocketAddr> {
+        self.owned(id).map(|connection| connection.flow.remote.into())
+    }
+
+    /// Sends FIN after what is queued: the owner is done with sending, but may still receive.
+    pub fn finish(&mut self, id: ConnectionId) {
+        let Some(connection) = self.owned_mut(id).filter(|connection| connection.verdict.is_none())
+        else {
+            return;
+        };
+        connection.finish_wanted = true;
+        // In the handshake smoltcp would take the FIN for the SYN's acknowledgement.
+        if connection.stage == Stage::Open
+            && let Some(socket) = connection.socket_mut()
+        {
+            socket.close();
+        }
+        self.settle(id.slot, Cause::Owner);
+    }
+
+    /// Resets a connection, or refuses an offer. The id is stale from now on.
+    pub fn abort(&mut self, id: ConnectionId) {
+        if self.owned(id).is_some() {
+            self.give_up(id, CloseReason::Aborted);
+        }
+    }
+
+    /// The owner is done with a connection, and the id is stale from now on. What is queued is sent
+    /// and the connection closed, for at most [`Limits::linger_timeout`](crate::Limits). Unread data,
+    /// or a handshake still under way, makes it a reset, as on Linux.
+    pub fn release(&mut self, id: ConnectionId) {
+        let linger = self.limits.linger_timeout;
+        let Some(connection) = self.owned_mut(id) else {
+            return;
+        };
+        if connection.verdict.is_some() {
+            return self.let_go(id);
+        }
+        if connection.has_unread() || connection.stage != Stage::Open {
+            return self.give_up(id, CloseReason::Aborted);
+        }
+        connection.expiry = Expiry::After(linger);
+        if let Some(socket) = connection.socket_mut() {
+            socket.close();
+        }
+        self.let_go(id);
+    }
+
+    /// Takes the connection away from its owner; if it is over, from the table, too.
+    fn let_go(&mut self, id: ConnectionId) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        connection.owner = Owner::Nobody;
+        match connection.body {
+            Body::Closed => self.table.remove(id.slot),
+            _ => self.settle(id.slot, Cause::Owner),
+        }
+    }
+
+    /// Resets a connection that nobody wants.
+    fn give_up(&mut self, id: ConnectionId, reason: CloseReason) {
+        let Some(connection) = self.table.get_mut(id) else {
+            return;
+        };
+        if connection.verdict.is_none() {
+            self.counters.connections_aborted += 1;
+            connection.reset(reason);
+            self.table.leave_list(id.slot);
+        }
+        self.let_go(id);
+    }
+
+    /// How long a silent peer may owe an answer; `None` is for ever.
+    pub fn set_timeout(&mut self, id: ConnectionId, timeout: Option<Duration>) {
+        if let Some(connection) = self.owned_mut(id) {
+            connection.peer_timeout = timeout;
+            self.settle(id.slot, Cause::Owner);
+        }
+    }
+
+    /// Asks an idle peer for a sign of life this often. One that is silent for the time-out is given up.
+    pub fn set_keep_alive(&mut self, id: ConnectionId, interval: Option<Duration>) {
+        if let Some(connection) = self.owned_mut(id) {
+            connection.keep_alive = interval;
+            self.settle(id.slot, Cause::Owner);
+        }
+    }
+
+    /// Whether small segments wait for the acknowledgement of earlier ones. They do not by default.
+    pub fn set_nagle(&mut self, id: ConnectionId, enabled: bool) {
+        if let Some(socket) = self.owned_mut(id).and_then(Connection::socket_mut) {
+            socket.set_nagle_enabled(enabled);
+            self.settle(id.slot, Cause::Owner);
+        }
+    }
+
+    /// Whether [`Stack::next_touched`] has anything to tell. It does not by default.
+    pub fn set_track_touched(&mut self, track: bool) {
+        self.touched.tracking = track;
+    }
+
+    /// A connection whose state or buffers the network has changed since it was last told here.
+    pub fn next_touched(&mut self) -> Option<ConnectionId> {
+        while let Some(slot) = self.touched.pop() {
+            if self.table.at(slot).is_some_and(|connection| connection.owner == Owner::Application)
+            {
+                return Some(self.table.id(slot));
+            }
+        }
+        None
+    }
+
+    fn owned(&self, id: ConnectionId) -> Option<&Connection> {
+        self.table.get(id).filter(|connection| connection.owner == Owner::Application)
+    }
+
+    fn owned_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.table.get_mut(id).filter(|connection| connection.owner == Owner::Application)
+    }
+}
+
+enum Readable<R> {
+    Bytes(usize, R),
+    NotYet,
+    Finished,
+}
