@@ -1,0 +1,319 @@
+//! Devices: what the user attaches to what the unikernel declares.
+//!
+//! Each kind of device is a module that owns its options, its part of the help, its attach step
+//! and its rules of the policy. Here the options are sorted by device and held against the
+//! manifest: everything declared must be attached, and nothing else can be.
+
+pub mod block;
+pub mod net;
+pub mod tap;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+
+use solo5_sys::extension::Request;
+use solo5_sys::manifest::{Attachment, DeviceKind, Manifest, Name};
+
+/// The devices' options, by device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    nets: BTreeMap<Name, net::Options>,
+    blocks: BTreeMap<Name, block::Options>,
+}
+
+/// Why an option of a device is not accepted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OptionError {
+    /// No such name can be in a manifest.
+    #[error("--{option}:{name}: a device's name has 1 to 67 letters and digits")]
+    Name {
+        /// The option.
+        option: String,
+        /// The name that was typed.
+        name: String,
+    },
+    /// A value is missing.
+    #[error("--{option}:{name} needs a value: --{option}:{name}={form}")]
+    ValueMissing {
+        /// The option.
+        option: &'static str,
+        /// The device.
+        name: String,
+        /// What the value looks like.
+        form: &'static str,
+    },
+    /// A value where none belongs.
+    #[error("--{option}:{name} takes no value")]
+    ValueUnwanted {
+        /// The option.
+        option: &'static str,
+        /// The device.
+        name: String,
+    },
+    /// Given twice.
+    #[error("--{option}:{name} is given twice")]
+    Twice {
+        /// The option.
+        option: &'static str,
+        /// The device.
+        name: String,
+    },
+    /// A value that does not fit.
+    #[error("--{option}:{name}={value}: {reason}")]
+    Value {
+        /// The option.
+        option: &'static str,
+        /// The device.
+        name: String,
+        /// What was typed.
+        value: String,
+        /// What is wrong with it, and what would be right.
+        reason: String,
+    },
+}
+
+/// An option of a device as typed: `--OPTION:NAME[=VALUE]`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Typed<'a> {
+    option: &'static str,
+    name: &'a str,
+    value: Option<&'a OsStr>,
+}
+
+impl<'a> Typed<'a> {
+    /// The value, which must be there.
+    fn value(&self, form: &'static str) -> Result<&'a OsStr, OptionError> {
+        let (option, name) = (self.option, self.name.to_owned());
+        let given = self.value.filter(|value| !value.is_empty());
+        given.ok_or(OptionError::ValueMissing { option, name, form })
+    }
+
+    fn no_value(&self) -> Result<(), OptionError> {
+        let (option, name) = (self.option, self.name.to_owned());
+        if self.value.is_some() { Err(OptionError::ValueUnwanted { option, name }) } else { Ok(()) }
+    }
+
+    /// Sets what this option sets, once.
+    fn set<T>(&self, slot: &mut Option<T>, value: T) -> Result<(), OptionError> {
+        let (option, name) = (self.option, self.name.to_owned());
+        match slot.replace(value) {
+            Some(_) => Err(OptionError::Twice { option, name }),
+            None => Ok(()),
+        }
+    }
+
+    fn refuse(&self, reason: impl Into<String>) -> OptionError {
+        let value = self.value.unwrap_or_default().to_string_lossy().into_owned();
+        let (option, name) = (self.option, self.name.to_owned());
+        OptionError::Value { option, name, value, reason: reason.into() }
+    }
+}
+
+impl Options {
+    /// Takes the option `--OPTION:NAME[=VALUE]`; `Ok(false)` if no device has such an option.
+    ///
+    /// # Errors
+    /// If a device has, but not like this.
+    pub fn accept(
+        &mut self,
+        option: &str,
+        name: &str,
+        value: Option<&OsStr>,
+    ) -> Result<bool, OptionError> {
+        let known = |names: &[&'static str]| names.iter().copied().find(|&known| known == option);
+        let parse_name = || {
+            let (option, typed) = (option.to_owned(), name.to_owned());
+            Name::new(name).ok_or(OptionError::Name { option, name: typed })
+        };
+        if let Some(option) = known(&net::OPTIONS) {
+            let options = self.nets.entry(parse_name()?).or_default();
+            options.accept(&Typed { option, name, value })?;
+        } else if let Some(option) = known(&block::OPTIONS) {
+            let options = self.blocks.entry(parse_name()?).or_default();
+            options.accept(&Typed { option, name, value })?;
+        } else {
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    /// Refuses descriptors that are not open. To be asked before this process opens any: those that
+    /// it opens itself are nobody's to attach.
+    ///
+    /// # Errors
+    /// If one is not.
+    pub fn check_descriptors(&self) -> Result<(), AttachError> {
+        for (name, options) in &self.nets {
+            if let Some(number) = options.descriptor() {
+                net::check_open(number)
+                    .map_err(|error| AttachError::Net { name: name.to_string(), error })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The descriptors that options name, which the tender must not close.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.nets.values().filter_map(net::Options::descriptor).collect()
+    }
+}
+
+/// Why the devices cannot be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// An option for a device that is not declared.
+    #[error("the unikernel declares no {kind} device '{name}', which an option names ({declared})")]
+    Undeclared {
+        /// The kind of device that the option is for.
+        kind: DeviceKind,
+        /// The device.
+        name: String,
+        /// What it does declare.
+        declared: String,
+    },
+    /// A declared device without its option.
+    #[error(
+        "the unikernel declares the {kind} device '{name}': attach it by --{kind}:{name}={form}"
+    )]
+    Unattached {
+        /// Its kind, which is also the option's name.
+        kind: DeviceKind,
+        /// The device.
+        name: String,
+        /// What the value looks like.
+        form: &'static str,
+    },
+    /// One descriptor for two devices.
+    #[error("@{0} is attached to two devices")]
+    SameDescriptor(RawFd),
+    /// A network device's failure.
+    #[error("--net:{name}: {error}")]
+    Net {
+        /// The device.
+        name: String,
+        /// Its reason.
+        error: net::AttachError,
+    },
+    /// A block device's failure.
+    #[error("--block:{name}: {error}")]
+    Block {
+        /// The device.
+        name: String,
+        /// Its reason.
+        error: block::AttachError,
+    },
+}
+
+/// All devices, attached.
+#[derive(Debug)]
+pub struct Attached {
+    /// The manifest with its attachments.
+    pub manifest: Manifest,
+    /// What the attachments' numbers refer to, in the manifest's order.
+    pub descriptors: Vec<OwnedFd>,
+    /// The user-mode networks, whose gateways are not running yet.
+    pub gateways: Vec<net::Gateway>,
+    /// One line about each device, for people.
+    pub descriptions: Vec<String>,
+}
+
+/// Attaches every declared device.
+///
+/// # Errors
+/// If options and manifest differ, before anything is opened, or a device cannot be attached.
+pub fn attach(
+    options: &Options,
+    declared: &Manifest,
+    granted: &Request,
+) -> Result<Attached, AttachError> {
+    check(options, declared)?;
+    let mut attached = Attached {
+        manifest: *declared,
+        descriptors: Vec::new(),
+        gateways: Vec::new(),
+        descriptions: Vec::new(),
+    };
+    for (index, device) in declared.devices() {
+        let name = device.name;
+        match device.kind {
+            DeviceKind::Net => {
+                let options = options.nets.get(&name).cloned().unwrap_or_default();
+                let net = net::attach(&name, &options)
+                    .map_err(|error| AttachError::Net { name: name.to_string(), error })?;
+                attached.add(index, &name, net.attachment(), net.description, net.fd);
+                attached.gateways.extend(net.gateway);
+            }
+            DeviceKind::Block => {
+                let options = options.blocks.get(&name).cloned().unwrap_or_default();
+                let read_only = granted.read_only & (1 << index) != 0;
+                let block = block::attach(&options, read_only)
+                    .map_err(|error| AttachError::Block { name: name.to_string(), error })?;
+                attached.add(index, &name, block.attachment(), block.description, block.fd);
+            }
+        }
+    }
+    Ok(attached)
+}
+
+impl Attached {
+    fn add(
+        &mut self,
+        index: usize,
+        name: &Name,
+        attachment: Attachment,
+        description: String,
+        fd: OwnedFd,
+    ) {
+        debug_assert_eq!(attachment.fd(), fd.as_raw_fd());
+        self.descriptions.push(format!("{} {name}: {description}", attachment.kind()));
+        self.manifest.attach(index, attachment);
+        self.descriptors.push(fd);
+    }
+}
+
+fn check(options: &Options, declared: &Manifest) -> Result<(), AttachError> {
+    let nets = options.nets.keys().map(|name| (name, DeviceKind::Net));
+    let blocks = options.blocks.keys().map(|name| (name, DeviceKind::Block));
+    for (name, kind) in nets.chain(blocks) {
+        if declared.find(name.as_str(), kind).is_none() {
+            let (name, declared) = (name.to_string(), describe_declared(declared));
+            return Err(AttachError::Undeclared { kind, name, declared });
+        }
+    }
+    let mut descriptors = options.descriptors();
+    descriptors.sort_unstable();
+    if let Some(twice) = descriptors.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(AttachError::SameDescriptor(twice[0]));
+    }
+    for (_, device) in declared.devices() {
+        let (kind, name) = (device.kind, device.name);
+        let (given, form) = match kind {
+            DeviceKind::Net => {
+                (options.nets.get(&name).is_some_and(net::Options::is_attached), net::FORM)
+            }
+            DeviceKind::Block => {
+                (options.blocks.get(&name).is_some_and(block::Options::is_attached), block::FORM)
+            }
+        };
+        if !given {
+            return Err(AttachError::Unattached { kind, name: name.to_string(), form });
+        }
+    }
+    Ok(())
+}
+
+fn describe_declared(declared: &Manifest) -> String {
+    let devices: Vec<String> = declared
+        .devices()
+        .map(|(_, device)| format!("{} '{}'", device.kind, device.name))
+        .collect();
+    if devices.is_empty() {
+        "it declares no devices".to_owned()
+    } else {
+        format!("it declares {}", devices.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! Network devices: a TAP interface by its name, a descriptor that the caller opened, or a
+//! user-mode network with a gateway process at its other end.
+//!
+//! A device carries plain Ethernet frames, one per `read` or `write`, and never blocks.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use gateway::Publish;
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::socket::{
+    AddressFamily, SockFlag, SockType, getsockopt, setsockopt, socketpair, sockopt,
+};
+use solo5_sys::manifest::{Attachment, Name};
+
+use super::{OptionError, Typed, tap};
+use crate::entropy;
+use crate::policy::{Call, Condition, Rule};
+
+/// The options of network devices.
+pub const OPTIONS: [&str; 3] = ["net", "net-mac", "publish"];
+/// What the value of `--net` looks like.
+pub const FORM: &str = "IFACE|@FD|user";
+/// Network devices' part of the help.
+pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing TAP interface IFACE
+  --net:NAME=@FD                  attach an open descriptor: a TAP, or a datagram or seqpacket
+                                  socket that carries a frame per message
+  --net:NAME=user                 a network of its own behind a gateway process: needs no
+                                  privilege and no interface
+  --publish:NAME=[ADDR:]HOST:GUEST[/tcp]
+                                  with `user`: connections to the host's port HOST (on ADDR,
+                                  127.0.0.1 if none is given) reach the guest's port GUEST;
+                                  HOST 0 takes any free port; may be repeated
+  --net-mac:NAME=HWADDR           hardware address; a random, locally administered one if none
+                                  is given
+";
+
+/// MTU of everything that is not an interface, in bytes.
+const MTU_BYTES: u16 = 1500;
+/// Room that is asked for in each direction of a user network's wire, in bytes.
+const WIRE_BUFFER_BYTES: usize = 4 << 20;
+/// Most ports that one network can publish.
+const PUBLISH_MAX: usize = 256;
+
+/// What a network device is attached to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Source {
+    Interface(String),
+    Descriptor(RawFd),
+    User,
+}
+
+/// What the user said about one network device.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    source: Option<Source>,
+    mac: Option<[u8; 6]>,
+    publish: Vec<Publish>,
+}
+
+impl Options {
+    pub(super) fn accept(&mut self, typed: &Typed<'_>) -> Result<(), OptionError> {
+        match typed.option {
+            "net" => {
+                let source = parse_source(typed.value(FORM)?).map_err(|r| typed.refuse(r))?;
+                typed.set(&mut self.source, source)
+            }
+            "net-mac" => {
+                let mac = parse_mac(typed.value("XX:XX:XX:XX:XX:XX")?);
+                typed.set(&mut self.mac, mac.map_err(|r| typed.refuse(r))?)
+            }
+            _ => {
+                let value = typed.value("[ADDR:]HOST:GUEST")?.to_string_lossy();
+                let publish = value.parse::<Publish>().map_err(|e| typed.refuse(e.to_string()))?;
+                self.add_publish(publish).map_err(|r| typed.refuse(r))
+            }
+        }
+    }
+
+    fn add_publish(&mut self, publish: Publish) -> Result<(), &'static str> {
+        let any_port = publish.host.port() == 0;
+        if !any_port && self.publish.iter().any(|other| other.host == publish.host) {
+            return Err("this port of the host is published twice");
+        }
+        if self.publish.len() == PUBLISH_MAX {
+            return Err("at most 256 ports can be published");
+        }
+        self.publish.push(publish);
+        Ok(())
+    }
+
+    pub(super) fn is_attached(&self) -> bool {
+        self.source.is_some()
+    }
+
+    pub(super) fn needs_gateway(&self) -> bool {
+        self.source == Some(Source::User)
+    }
+
+    pub(super) fn descriptor(&self) -> Option<RawFd> {
+        match self.source {
+            Some(Source::Descriptor(fd)) => Some(fd),
+            _ => None,
+        }
+    }
+}
+
+fn parse_source(value: &OsStr) -> Result<Source, &'static str> {
+    let text = value.to_str().ok_or("not a name")?;
+    if text == "user" {
+        return Ok(Source::User);
+    }
+    let Some(number) = text.strip_prefix('@') else {
+        let valid = text.len() <= 15 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        let refused = "an interface's name has 1 to 15 characters, without blanks and slashes";
+        return if valid { Ok(Source::Interface(text.to_owned())) } else { Err(refused) };
+    };
+    match number.parse() {
+        Ok(fd) if fd > libc::STDERR_FILENO => Ok(Source::Descriptor(fd)),
+        Ok(0..=2) => Err("descriptors 0 to 2 are the standard streams: pass another one"),
+        _ => Err("after @ stands the number of an open descriptor"),
+    }
+}
+
+fn parse_mac(value: &OsStr) -> Result<[u8; 6], &'static str> {
+    let form = "a hardware address is written as six hexadecimal pairs, e.g. 02:00:00:00:00:01";
+    let text = value.to_str().ok_or(form)?;
+    let mut mac = [0; 6];
+    let mut pairs = text.split(':');
+    for byte in &mut mac {
+        let pair = pairs.next().ok_or(form)?;
+        if pair.len() != 2 || !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(form);
+        }
+        *byte = u8::from_str_radix(pair, 16).map_err(|_| form)?;
+    }
+    if pairs.next().is_some() {
+        return Err(form);
+    }
+    if mac[0] & 1 != 0 {
+        return Err("this is a multicast address: the first pair of a device's address is even");
+    }
+    if mac == [0; 6] { Err("no device has the address zero") } else { Ok(mac) }
+}
+
+/// Why a network device cannot be attached.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// An interface, or a descriptor of one, is not usable.
+    #[error(transparent)]
+    Tap(#[from] tap::Error),
+    /// A number that is no open descriptor.
+    #[error("@{0} is not an open descriptor")]
+    NotOpen(RawFd),
+    /// A descriptor of something that carries no frames.
+    #[error("@{0} is neither a TAP nor a datagram or seqpacket socket")]
+    NoFrames(RawFd),
+    /// `--publish` without a gateway.
+    #[error("--publish works only with --net:NAME=user")]
+    PublishWithoutGateway,
+    /// The gateway could not be made, most often because of a port in use.
+    #[error("{0}")]
+    Gateway(gateway::Error),
+    /// No random hardware address.
+    #[error(transparent)]
+    Entropy(#[from] entropy::Error),
+    /// Another failure.
+    #[error("{call}: {error}")]
+    Call {
+        /// The system call.
+        call: &'static str,
+        /// Its error.
+        error: Errno,
+    },
+}
+
+/// A gateway that is ready to run in a process of its own.
+pub struct Gateway {
+    /// The network's name.
+    pub name: Name,
+    /// It.
+    pub gateway: gateway::Gateway,
+}
+
+impl fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gateway").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// An attached network device.
+#[derive(Debug)]
+pub(super) struct Net {
+    pub(super) fd: OwnedFd,
+    pub(super) description: String,
+    pub(super) gateway: Option<Gateway>,
+    mac: [u8; 6],
+    mtu_bytes: u16,
+}
+
+impl Net {
+    pub(super) fn attachment(&self) -> Attachment {
+        Attachment::Net { mac: self.mac, mtu_bytes: self.mtu_bytes, fd: self.fd.as_raw_fd() }
+    }
+}
+
+pub(super) fn attach(name: &Name, options: &Options) -> Result<Net, AttachError> {
+    if !options.publish.is_empty() && !options.needs_gateway() {
+        return Err(AttachError::PublishWithoutGateway);
+    }
+    let mac = match options.mac {
+        Some(mac) => mac,
+        None => random_mac()?,
+    };
+    let (fd, mtu_bytes, gateway) = match &options.source {
+        Some(Source::Interface(interface)) => {
+            let tap = tap::open(interface)?;
+            (tap.fd, tap.mtu_bytes, None)
+        }
+        Some(Source::Descriptor(number)) => {
+            let fd = adopt(*number)?;
+            let mtu_bytes = inspect(fd.as_fd())?;
+            (fd, mtu_bytes, None)
+        }
+        Some(Source::User) | None => {
+            let (fd, gateway) = make_gateway(name, mac, &options.publish)?;
+            (fd, MTU_BYTES, Some(gateway))
+        }
+    };
+    set_non_blocking(fd.as_fd())?;
+    let published = match &gateway {
+        Some(gateway) => gateway.gateway.published().map_err(AttachError::Gateway)?,
+        None => Vec::new(),
+    };
+    let description = describe(options, mac, mtu_bytes, &published);
+    Ok(Net { fd, description, gateway, mac, mtu_bytes })
+}
+
+fn describe(options: &Options, mac: [u8; 6], mtu_bytes: u16, published: &[Publish]) -> String {
+    let source = match &options.source {
+        Some(Source::Interface(interface)) => interface.clone(),
+        Some(Source::Descriptor(fd)) => format!("@{fd}"),
+        Some(Source::User) | None => "user".to_owned(),
+    };
+    let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
+    let ports: String =
+        published.iter().map(|p| format!(", {} -> {}", p.host, p.guest_port)).collect();
+    format!("{source}, mac {mac}, mtu {mtu_bytes}{ports}")
+}
+
+fn random_mac() -> Result<[u8; 6], entropy::Error> {
+    let mut mac = entropy::bytes::<6>()?;
+    mac[0] = mac[0] & !0b11 | 0b10;
+    Ok(mac)
+}
+
+/// Takes over a descriptor that the user named.
+/// Whether a descriptor of the command line is open.
+pub(super) fn check_open(number: RawFd) -> Result<(), AttachError> {
+    // SAFETY: borrowed only to ask whether it is open.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(number) };
+    match fcntl(borrowed, FcntlArg::F_GETFD) {
+        Ok(_) => Ok(()),
+        Err(_) => Err(AttachError::NotOpen(number)),
+    }
+}
+
+fn adopt(number: RawFd) -> Result<OwnedFd, AttachError> {
+    check_open(number)?;
+    // SAFETY: it is open, and was before this process opened anything, so the caller passed it for
+    // this device. A second device of the same number is refused by the options.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// The MTU of an adopted descriptor, if it carries frames.
+fn inspect(fd: BorrowedFd<'_>) -> Result<u16, AttachError> {
+    if let Some(mtu_bytes) = tap::inspect(fd)? {
+        return Ok(mtu_bytes);
+    }
+    match getsockopt(&fd, sockopt::SockType) {
+        Ok(SockType::Datagram | SockType::SeqPacket) => Ok(MTU_BYTES),
+        _ => Err(AttachError::NoFrames(fd.as_raw_fd())),
+    }
+}
+
+fn set_non_blocking(fd: BorrowedFd<'_>) -> Result<(), AttachError> {
+    let failed = |error| AttachError::Call { call: "fcntl", error };
+    let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL).map_err(failed)?);
+    fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK)).map_err(failed)?;
+    Ok(())
+}
+
+/// The guest's end of a new wire, and the gateway at its other end.
+fn make_gateway(
+    name: &Name,
+    mac: [u8; 6],
+    publish: &[Publish],
+) -> Result<(OwnedFd, Gateway), AttachError> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let (guest, wire) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
+        .map_err(|error| AttachError::Call { call: "socketpair", error })?;
+    for end in [&guest, &wire] {
+        // More room is better, but the limits of the host are right as well.
+        let _ = setsockopt(end, sockopt::SndBuf, &WIRE_BUFFER_BYTES);
+        let _ = setsockopt(end, sockopt::RcvBuf, &WIRE_BUFFER_BYTES);
+    }
+    let config = gateway::Config {
+        publish: publish.to_vec(),
+        guest_mac: Some(mac),
+        mtu: MTU_BYTES,
+        ..gateway::Config::default()
+    };
+    let gateway = gateway::Gateway::new(config, wire).map_err(AttachError::Gateway)?;
+    Ok((guest, Gateway { name: *name, gateway }))
+}
+
+/// What a guest may do with a network device: read and write frames.
+pub(crate) fn rules(name: &Name, fd: i32) -> [Rule; 2] {
+    [Call::Read, Call::Write]
+        .map(|call| Rule::new(call, [Condition::descriptor(fd, format!("net:{name}"))]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(text: &str) -> Result<Source, &'static str> {
+        parse_source(OsStr::new(text))
+    }
+
+    #[test]
+    fn sources_are_told_apart() {
+        assert_eq!(source("user"), Ok(Source::User));
+        assert_eq!(source("tap0"), Ok(Source::Interface("tap0".into())));
+        assert_eq!(source("@7"), Ok(Source::Descriptor(7)));
+        for refused in ["@", "@x", "@-1", "@1", "@99999999999", "a b", "a/b", "sixteen-letters-"] {
+            assert!(source(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn hardware_addresses_are_six_pairs_and_unicast() {
+        let mac = |text: &str| parse_mac(OsStr::new(text));
+        assert_eq!(mac("02:0a:Ff:00:00:01"), Ok([2, 10, 255, 0, 0, 1]));
+        assert!(mac("01:00:5e:00:00:01").unwrap_err().contains("multicast"));
+        for refused in [
+            "",
+            "02:00:00:00:00",
+            "02:00:00:00:00:00:00",
+            "2:0:0:0:0:1",
+            "02-00-00-00-00-01",
+            "+2:00:00:00:00:01",
+            "00:00:00:00:00:00",
+            "02:00:00:00:00:0g",
+        ] {
+            assert!(mac(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn random_addresses_are_local_and_unicast() {
+        let mac = random_mac().unwrap();
+        assert_eq!(mac[0] & 0b11, 0b10);
+        assert_ne!(mac, random_mac().unwrap());
+    }
+
+    #[test]
+    fn a_descriptor_must_carry_frames() {
+        let none = SockFlag::SOCK_CLOEXEC;
+        let (seqpacket, _other) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, none).unwrap();
+        assert_eq!(inspect(seqpacket.as_fd()).unwrap(), MTU_BYTES);
+        let (stream, _other) =
+            socketpair(AddressFamily::Unix, SockType::Stream, None, none).unwrap();
+        assert!(matches!(inspect(stream.as_fd()), Err(AttachError::NoFrames(_))));
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(matches!(inspect(file.as_fd()), Err(AttachError::NoFrames(_))));
+    }
+}

@@ -1,0 +1,34 @@
+//! The tender: loads a Solo5 spt unikernel, attaches its devices, installs the seccomp policy
+//! and jumps. A drop-in for `solo5-spt`.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | [`options`] | the command line |
+//! | [`elf`] | reads and checks the unikernel's file |
+//! | [`device`] | attaches what the user named to what the unikernel declares |
+//! | [`policy`] | which system calls with which arguments, and the filter made of it |
+//! | [`memory`] | maps, loads and protects guest memory |
+//! | `launch` | strips the process and jumps, leaving nothing of the tender behind |
+//! | [`run`] | all of this in order |
+//! | [`supervise`] | the processes of a guest with user networks |
+//! | [`inspect`] | a report instead of a run |
+//!
+//! Input from outside (command line, file, devices) is refused with an error, never a panic.
+//! Only the binary prints and exits.
+
+#[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
+compile_error!("the tender knows Linux on x86-64 only");
+
+pub mod device;
+pub mod elf;
+pub mod entropy;
+pub mod inspect;
+pub mod memory;
+pub mod options;
+pub mod policy;
+pub mod run;
+pub mod supervise;
+
+mod launch;
+
+pub use inspect::{Report, inspect};

@@ -1,0 +1,264 @@
+//! The command line: `tender [OPTIONS] [--] KERNEL [ARGS...]`, as `solo5-spt` takes it.
+//!
+//! Options have the form `--option[:DEVICE][=VALUE]` and come before the unikernel's path; what
+//! follows the path belongs to the guest and is never looked at. Nothing is opened here.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, DEFAULT_MEMORY_BYTES, LOAD_BASE};
+
+use crate::device;
+use crate::memory::TASK_END;
+
+/// The line that `--version` prints.
+pub const VERSION: &str = concat!("tender ", env!("CARGO_PKG_VERSION"), " (Solo5 spt ABI 2)");
+
+/// What the user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Run a unikernel.
+    Run(Box<Options>),
+    /// Report what a unikernel is and would be permitted.
+    Inspect {
+        /// The unikernel's file.
+        kernel: PathBuf,
+        /// The form of the report.
+        form: ReportForm,
+        /// The memory that it would have, in bytes.
+        memory_bytes: u64,
+    },
+    /// Print the help.
+    Help,
+    /// Print the version.
+    Version,
+}
+
+/// The form of a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportForm {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// How to run a unikernel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// End of guest memory, in bytes: a whole number of MiB.
+    pub memory_bytes: u64,
+    /// Whether the heap and the stack can be executed.
+    pub execute_heap: bool,
+    /// Whether to end when the process ends that started the tender.
+    pub die_with_parent: bool,
+    /// Whether to say what is attached and permitted.
+    pub verbose: bool,
+    /// What is attached.
+    pub devices: device::Options,
+    /// The unikernel's file.
+    pub kernel: PathBuf,
+    /// The guest's command line: its arguments joined by blanks, without a NUL.
+    pub command_line: Vec<u8>,
+}
+
+impl Options {
+    /// The descriptors that options name.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        self.devices.descriptors()
+    }
+}
+
+/// Why a command line is not accepted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// No such option.
+    #[error("unknown option '{0}': see `tender --help`; the guest's own options follow its path")]
+    Unknown(String),
+    /// An option without its value.
+    #[error("{0} needs a value: {0}={1}")]
+    ValueMissing(&'static str, &'static str),
+    /// A value where none belongs.
+    #[error("{0} takes no value")]
+    ValueUnwanted(&'static str),
+    /// Given twice.
+    #[error("{0} is given twice")]
+    Twice(&'static str),
+    /// A size of memory that is none.
+    #[error("--mem={0}: memory is a whole number of megabytes, from 2 to {max}", max = TASK_END >> 20)]
+    Memory(String),
+    /// A form of report that is none.
+    #[error("--inspect={0}: only `json` is known, or no value for a report to read")]
+    ReportForm(String),
+    /// No unikernel.
+    #[error("which unikernel? `tender [OPTIONS] KERNEL [ARGS...]`, see `tender --help`")]
+    KernelMissing,
+    /// Arguments that don't fit.
+    #[error("the guest's arguments take {0} bytes, at most {COMMAND_LINE_MAX_BYTES} are possible")]
+    ArgumentsTooLong(usize),
+    /// A device's option.
+    #[error(transparent)]
+    Device(#[from] device::OptionError),
+}
+
+/// The text that `--help` prints.
+pub fn help() -> String {
+    format!(
+        "\
+Runs a Solo5 spt unikernel as a process that can make a handful of system calls and no others.
+
+Usage: tender [OPTIONS] [--] KERNEL [ARGS...]
+
+KERNEL is the unikernel's file. Everything after it is passed to the guest. Every device that
+the unikernel declares must be attached; `tender --inspect KERNEL` lists them.
+
+Options:
+  --mem=MB                        memory of the guest in megabytes (default {memory})
+{net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
+  --die-with-parent               end when the process ends that started this one
+  --verbose                       say what is attached and which system calls are permitted
+  --inspect[=json]                don't run: report devices, segments and system call policy
+  --help                          print this and exit
+  --version                       print the version and exit
+
+The tender's exit status is the guest's: 0 to 254, or 255 if it aborted. A guest that violates
+its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139).
+If the guest cannot be started, the status is 1 and one line on standard error says why.
+
+Examples:
+  tender hello.spt Hello
+  tender --net:service=tap0 --block:data=disk.img --mem=64 server.spt --port=80
+  tender --net:service=user --publish:service=8080:80 server.spt
+",
+        memory = DEFAULT_MEMORY_BYTES >> 20,
+        net = device::net::USAGE,
+        block = device::block::USAGE,
+    )
+}
+
+/// Parses a command line without the program's own name.
+///
+/// # Errors
+/// The first [`Error`], in the order of the arguments.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    let mut arguments = arguments.into_iter();
+    let mut parser = Parser::default();
+    let kernel = loop {
+        let argument = arguments.next().ok_or(Error::KernelMissing)?;
+        if argument == "--" {
+            break arguments.next().ok_or(Error::KernelMissing)?;
+        }
+        match argument.as_bytes().strip_prefix(b"-") {
+            None => break argument,
+            Some(_) if argument == "--help" => return Ok(Command::Help),
+            Some(_) if argument == "--version" => return Ok(Command::Version),
+            Some(_) => parser.accept(&argument)?,
+        }
+    };
+    if kernel.is_empty() {
+        return Err(Error::KernelMissing);
+    }
+    parser.finish(kernel.into(), arguments)
+}
+
+#[derive(Default)]
+struct Parser {
+    memory_bytes: Option<u64>,
+    execute_heap: Option<()>,
+    die_with_parent: Option<()>,
+    verbose: Option<()>,
+    inspect: Option<ReportForm>,
+    devices: device::Options,
+}
+
+impl Parser {
+    fn accept(&mut self, argument: &OsStr) -> Result<(), Error> {
+        let (key, value) = split(argument);
+        match key {
+            "--mem" => {
+                let value = value.ok_or(Error::ValueMissing("--mem", "MB"))?;
+                set(&mut self.memory_bytes, "--mem", parse_memory(value)?)
+            }
+            "--x-exec-heap" => flag(&mut self.execute_heap, "--x-exec-heap", value),
+            "--die-with-parent" => flag(&mut self.die_with_parent, "--die-with-parent", value),
+            "--verbose" => flag(&mut self.verbose, "--verbose", value),
+            "--inspect" => set(&mut self.inspect, "--inspect", parse_form(value)?),
+            "--help" => Err(Error::ValueUnwanted("--help")),
+            "--version" => Err(Error::ValueUnwanted("--version")),
+            _ => {
+                let unknown = || Error::Unknown(argument.to_string_lossy().into_owned());
+                let device_option = key.strip_prefix("--").and_then(|key| key.split_once(':'));
+                let (option, name) = device_option.ok_or_else(unknown)?;
+                let known = self.devices.accept(option, name, value)?;
+                if known { Ok(()) } else { Err(unknown()) }
+            }
+        }
+    }
+
+    fn finish(
+        self,
+        kernel: PathBuf,
+        arguments: impl Iterator<Item = OsString>,
+    ) -> Result<Command, Error> {
+        let memory_bytes = self.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
+        if let Some(form) = self.inspect {
+            return Ok(Command::Inspect { kernel, form, memory_bytes });
+        }
+        Ok(Command::Run(Box::new(Options {
+            memory_bytes,
+            execute_heap: self.execute_heap.is_some(),
+            die_with_parent: self.die_with_parent.is_some(),
+            verbose: self.verbose.is_some(),
+            devices: self.devices,
+            kernel,
+            command_line: join(arguments)?,
+        })))
+    }
+}
+
+/// Splits `KEY=VALUE`. A key that is not UTF-8 is no option; its value may be anything.
+fn split(argument: &OsStr) -> (&str, Option<&OsStr>) {
+    let bytes = argument.as_bytes();
+    let end = bytes.iter().position(|&byte| byte == b'=').unwrap_or(bytes.len());
+    let key = std::str::from_utf8(&bytes[..end]).unwrap_or_default();
+    (key, bytes.get(end + 1..).map(OsStr::from_bytes))
+}
+
+fn set<T>(slot: &mut Option<T>, option: &'static str, value: T) -> Result<(), Error> {
+    if slot.replace(value).is_some() { Err(Error::Twice(option)) } else { Ok(()) }
+}
+
+fn flag(slot: &mut Option<()>, option: &'static str, value: Option<&OsStr>) -> Result<(), Error> {
+    if value.is_some() {
+        return Err(Error::ValueUnwanted(option));
+    }
+    set(slot, option, ())
+}
+
+fn parse_memory(value: &OsStr) -> Result<u64, Error> {
+    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+    digits
+        .and_then(|text| text.parse::<u64>().ok()?.checked_mul(1 << 20))
+        .filter(|&bytes| LOAD_BASE < bytes && bytes <= TASK_END)
+        .ok_or_else(|| Error::Memory(value.to_string_lossy().into_owned()))
+}
+
+fn parse_form(value: Option<&OsStr>) -> Result<ReportForm, Error> {
+    match value {
+        None => Ok(ReportForm::Text),
+        Some(value) if value == "json" => Ok(ReportForm::Json),
+        Some(value) => Err(Error::ReportForm(value.to_string_lossy().into_owned())),
+    }
+}
+
+fn join(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, Error> {
+    let arguments: Vec<Vec<u8>> = arguments.map(OsString::into_vec).collect();
+    let line = arguments.join(&b' ');
+    let fits = line.len() <= COMMAND_LINE_MAX_BYTES;
+    if fits { Ok(line) } else { Err(Error::ArgumentsTooLong(line.len())) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! Command lines: good ones, bad ones with their reasons, arbitrary ones.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use proptest::prelude::*;
+
+use super::*;
+
+fn parse_all(arguments: &[&str]) -> Result<Command, Error> {
+    parse(arguments.iter().map(OsString::from))
+}
+
+fn run(arguments: &[&str]) -> Options {
+    match parse_all(arguments) {
+        Ok(Command::Run(options)) => *options,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refusal(arguments: &[&str]) -> String {
+    match parse_all(arguments) {
+        Err(error) => error.to_string(),
+        Ok(command) => panic!("{command:?}"),
+    }
+}
+
+#[test]
+fn a_kernel_alone_gets_the_defaults() {
+    let options = run(&["hello.spt"]);
+    assert_eq!(options.memory_bytes, 512 << 20);
+    assert_eq!(options.kernel, PathBuf::from("hello.spt"));
+    assert!(!options.execute_heap && !options.die_with_parent && !options.verbose);
+    assert_eq!(options.command_line, b"");
+}
+
+#[test]
+fn what_follows_the_kernel_is_the_guests() {
+    let arguments = ["--mem=64", "g", "--solo5:quiet", "--help", "--mem=bad", "--", "a b", ""];
+    let options = run(&arguments);
+    assert_eq!(options.memory_bytes, 64 << 20);
+    assert_eq!(options.command_line, b"--solo5:quiet --help --mem=bad -- a b ");
+    let options = run(&["--", "--kernel-with-dashes", "x"]);
+    assert_eq!(options.kernel, PathBuf::from("--kernel-with-dashes"));
+    assert_eq!(options.command_line, b"x");
+}
+
+#[test]
+fn values_may_be_any_bytes() {
+    let path = OsString::from_vec(b"--block:data=/tmp/\xff=x".to_vec());
+    let guest_argument = OsString::from_vec(b"\xfe".to_vec());
+    let Ok(Command::Run(options)) = parse([path, "g".into(), guest_argument]) else { panic!() };
+    assert_eq!(options.command_line, b"\xfe");
+}
+
+#[test]
+fn help_version_and_inspect_are_commands() {
+    assert_eq!(parse_all(&["--help"]), Ok(Command::Help));
+    assert_eq!(parse_all(&["--mem=64", "--version"]), Ok(Command::Version));
+    let inspect = parse_all(&["--inspect=json", "--mem=64", "g"]);
+    let expected =
+        Command::Inspect { kernel: "g".into(), form: ReportForm::Json, memory_bytes: 64 << 20 };
+    assert_eq!(inspect, Ok(expected));
+}
+
+#[test]
+fn help_names_every_option() {
+    let help = help();
+    let own = ["mem", "x-exec-heap", "die-with-parent", "verbose", "inspect", "help", "version"];
+    let devices = device::net::OPTIONS.iter().chain(&device::block::OPTIONS);
+    for option in own.iter().chain(devices) {
+        assert!(help.contains(&format!("  --{option}")), "{option}");
+    }
+    assert!(help.lines().all(|line| line.len() <= 100 && !line.starts_with('-')));
+}
+
+#[test]
+fn each_refusal_says_what_was_typed_and_what_to_do() {
+    for (arguments, expected) in [
+        (&[][..], "which unikernel?"),
+        (&["--"], "which unikernel?"),
+        (&[""], "which unikernel?"),
+        (&["--mem=64"], "which unikernel?"),
+        (&["-v", "g"], "unknown option '-v': see `tender --help`"),
+        (&["--nets:a=b", "g"], "unknown option '--nets:a=b'"),
+        (&["--net=tap0", "g"], "unknown option '--net=tap0'"),
+        (&["--mem", "g"], "--mem needs a value: --mem=MB"),
+        (&["--mem=", "g"], "--mem=: memory is a whole number of megabytes"),
+        (&["--mem=64M", "g"], "--mem=64M: memory is a whole number of megabytes"),
+        (&["--mem=+64", "g"], "--mem=+64: "),
+        (&["--mem=1", "g"], "--mem=1: "),
+        (&["--mem=99999999999999999999", "g"], "--mem=99999999999999999999: "),
+        (&["--mem=64", "--mem=64", "g"], "--mem is given twice"),
+        (&["--verbose=yes", "g"], "--verbose takes no value"),
+        (&["--help=net", "g"], "--help takes no value"),
+        (&["--inspect=xml", "g"], "--inspect=xml: only `json` is known"),
+        (&["--net:a", "g"], "--net:a needs a value: --net:a=IFACE|@FD|user"),
+        (&["--net:a=", "g"], "--net:a needs a value"),
+        (&["--net:=tap0", "g"], "--net:: a device's name has 1 to 67 letters and digits"),
+        (&["--net:a-b=tap0", "g"], "--net:a-b: a device's name has 1 to 67 letters and digits"),
+        (&["--net:a=x", "--net:a=y", "g"], "--net:a is given twice"),
+        (&["--net:a=@1", "g"], "--net:a=@1: descriptors 0 to 2 are the standard streams"),
+        (&["--net-mac:a=03:00:00:00:00:00", "g"], "this is a multicast address"),
+        (&["--publish:a=80", "g"], "--publish:a=80: '80' is not [ADDR:]HOST:GUEST"),
+        (&["--publish:a=80:80", "--publish:a=80:81", "g"], "published twice"),
+        (&["--block:a=", "g"], "--block:a needs a value: --block:a=PATH"),
+        (&["--block-sector-size:a=100", "g"], "--block-sector-size:a=100: a block has a power"),
+        (&["--block-sync:a=1", "g"], "--block-sync:a takes no value"),
+    ] {
+        let refusal = refusal(arguments);
+        assert!(refusal.contains(expected), "{arguments:?}: {refusal}");
+        assert!(!refusal.contains('\n'));
+    }
+}
+
+#[test]
+fn a_command_line_has_a_limit() {
+    let longest = "x".repeat(8191);
+    assert_eq!(run(&["g", &longest]).command_line.len(), 8191);
+    assert_eq!(parse_all(&["g", &longest, ""]), Err(Error::ArgumentsTooLong(8192)));
+}
+
+fn argument() -> impl Strategy<Value = OsString> {
+    let known = prop::sample::select(vec![
+        "--mem",
+        "--net",
+        "--net-mac",
+        "--publish",
+        "--block",
+        "--block-sector-size",
+        "--block-sync",
+        "--x-exec-heap",
+        "--verbose",
+        "--inspect",
+        "--",
+        "-",
+        "",
+    ]);
+    let value = prop_oneof![
+        Just("user".to_owned()),
+        "[0-9]{1,20}",
+        "@[0-9-]{0,12}",
+        "([0-9a-f]{2}:){5,6}[0-9a-f]{0,2}",
+        "[0-9.:\\[\\]]{0,20}:[0-9]{1,6}(/tcp)?",
+    ];
+    prop_oneof![
+        proptest::collection::vec(1u8.., 0..40).prop_map(OsString::from_vec),
+        (known, "(:[a-z0-9_]{0,4})?", "=?", value)
+            .prop_map(|(option, name, sign, value)| format!("{option}{name}{sign}{value}").into()),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_arguments_never_panic(arguments in proptest::collection::vec(argument(), 0..6)) {
+        match parse(arguments) {
+            Ok(Command::Run(options)) => {
+                prop_assert!(options.memory_bytes.is_multiple_of(1 << 20));
+                prop_assert!((2 << 20..=TASK_END).contains(&options.memory_bytes));
+                prop_assert!(options.command_line.len() <= COMMAND_LINE_MAX_BYTES);
+                prop_assert!(!options.command_line.contains(&0));
+            }
+            Ok(_) => {}
+            Err(error) => prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! The supervisor: what stays of the tender when a guest has user networks.
+//!
+//! It starts one process for each gateway and one for the guest, waits, and reports how the
+//! guest ended. Whichever way that is, no process is left: children die with the supervisor, a
+//! guest dies with its gateway, a gateway ends when its wire closes. It carries no traffic.
+
+use std::convert::Infallible;
+use std::ffi::CStr;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use solo5_sys::hypercall::EXIT_ABORT;
+
+use crate::device::net::Gateway;
+use crate::run;
+
+/// How long gateways may take to deliver what the guest sent last.
+const GRACE: Duration = Duration::from_secs(2);
+/// Signals that end the guest when the supervisor gets them.
+const PASSED_ON: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+
+/// How a guest under a supervisor ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// With this status.
+    Exited(i32),
+    /// By this signal.
+    Killed(Signal),
+}
+
+/// Why a guest under a supervisor ended otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A system call of the supervisor's.
+    #[error("cannot supervise the guest: {call}: {error}")]
+    Call {
+        /// The system call.
+        call: &'static str,
+        /// Its error.
+        error: Errno,
+    },
+    /// The gateway's process ended before the guest.
+    #[error("the gateway of network '{name}' died ({how}); the guest was stopped")]
+    GatewayDied {
+        /// The network.
+        name: String,
+        /// In which way.
+        how: String,
+    },
+    /// In a gateway's process: its own failure.
+    #[error("the gateway of network '{name}': {error}")]
+    Gateway {
+        /// The network.
+        name: String,
+        /// Its reason.
+        error: gateway::Error,
+    },
+}
+
+fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
+    move |error| Error::Call { call, error }
+}
+
+/// Starts the gateways, then the guest by `launch`, and waits until all have ended.
+///
+/// Returns in each of the processes: with the outcome in the supervisor, and in a child that did
+/// not become what it should, so that every process ends through `main`.
+pub(crate) fn run<G>(
+    mut gateways: Vec<Gateway>,
+    guest: G,
+    launch: fn(G) -> Result<Infallible, run::Error>,
+) -> Result<Outcome, run::Error> {
+    let signals = take_signals()?;
+    let mut running = Vec::new();
+    while let Some(gateway) = gateways.pop() {
+        match start(c"tender-gateway")? {
+            Some(pid) => running.push((pid, gateway.name.to_string())),
+            None => {
+                // Dropping closes: a gateway holds its own descriptors only.
+                drop((signals, gateways, guest));
+                return Ok(serve(gateway)?);
+            }
+        }
+    }
+    match start(c"tender-guest")? {
+        None => {
+            drop(signals);
+            launch(guest).map(|never| match never {})
+        }
+        Some(pid) => {
+            drop(guest);
+            Ok(Supervisor { guest: pid, gateways: running, signals }.wait()?)
+        }
+    }
+}
+
+/// The body of a gateway's process. It ends with its wire; signals to the whole group are the
+/// supervisor's business, and stay blocked here.
+fn serve(gateway: Gateway) -> Result<Outcome, Error> {
+    let Gateway { name, gateway } = gateway;
+    match gateway.run() {
+        Ok(_) => Ok(Outcome::Exited(0)),
+        Err(error) => Err(Error::Gateway { name: name.to_string(), error }),
+    }
+}
+
+/// Takes the supervisor's signals as readable events from now on.
+fn take_signals() -> Result<SignalFd, Error> {
+    for default in [Signal::SIGCHLD, Signal::SIGTERM] {
+        // A parent may have had these ignored; children would vanish, or not end.
+        // SAFETY: the default action is no pointer to code.
+        unsafe { signal(default, SigHandler::SigDfl) }.map_err(failed("signal"))?;
+    }
+    let mut set = SigSet::from(Signal::SIGCHLD);
+    PASSED_ON.into_iter().for_each(|signal| set.add(signal));
+    set.thread_block().map_err(failed("sigprocmask"))?;
+    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+    SignalFd::with_flags(&set, flags).map_err(failed("signalfd"))
+}
+
+/// Forks. `None` in the child, which has this name in `ps` and dies with the supervisor.
+fn start(name: &CStr) -> Result<Option<Pid>, Error> {
+    let supervisor = getpid();
+    // SAFETY: the process has one thread, so the child may do whatever the parent may.
+    match unsafe { fork() }.map_err(failed("fork"))? {
+        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Child => {
+            prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("prctl(PR_SET_PDEATHSIG)"))?;
+            if getppid() != supervisor {
+                // It died before it could take the child along.
+                std::process::exit(1);
+            }
+            prctl::set_name(name).map_err(failed("prctl(PR_SET_NAME)"))?;
+            Ok(None)
+        }
+    }
+}
+
+/// A gateway that has ended.
+struct Ended {
+    name: String,
+    outcome: Outcome,
+}
+
+impl Ended {
+    fn is_well(&self) -> bool {
+        self.outcome == Outcome::Exited(0)
+    }
+
+    fn into_error(self) -> Error {
+        let how = match self.outcome {
+            Outcome::Exited(status) => format!("exit status {status}"),
+            Outcome::Killed(signal) => format!("killed by {signal}"),
+        };
+        Error::GatewayDied { name: self.name, how }
+    }
+}
+
+/// The supervisor's view of its children.
+struct Supervisor {
+    guest: Pid,
+    gateways: Vec<(Pid, String)>,
+    signals: SignalFd,
+}
+
+impl Supervisor {
+    fn wait(mut self) -> Result<Outcome, Error> {
+        loop {
+            match self.next_signal(None)? {
+                Some(Signal::SIGCHLD) => {}
+                Some(signal) => {
+                    kill(self.guest, signal).map_err(failed("kill"))?;
+                    // One that is stopped would never see it.
+                    kill(self.guest, Signal::SIGCONT).map_err(failed("kill"))?;
+                }
+                None => continue,
+            }
+            if let Some(outcome) = outcome_of(wait_no_hang(self.guest)?) {
+                return self.finish(outcome, Vec::new());
+            }
+            let ended = self.reap_gateways()?;
+            if !ended.is_empty() {
+                return self.finish_without(ended);
+            }
+        }
+    }
+
+    /// Gateways have ended. One whose wire was closed does so by itself: a guest closes it in
+    /// dying, a moment before it can be seen dead.
+    fn finish_without(&mut self, ended: Vec<Ended>) -> Result<Outcome, Error> {
+        let well = ended.iter().all(Ended::is_well);
+        match self.end_guest(if well { GRACE } else { Duration::ZERO })? {
+            Some(outcome) => self.finish(outcome, ended),
+            None => {
+                self.kill_gateways()?;
+                let first = ended.into_iter().min_by_key(Ended::is_well);
+                first.map_or(Ok(Outcome::Killed(Signal::SIGKILL)), |ended| Err(ended.into_error()))
+            }
+        }
+    }
+
+    /// The guest has ended by itself. If that may be for a gateway's death, that is the news.
+    fn finish(&mut self, outcome: Outcome, mut ended: Vec<Ended>) -> Result<Outcome, Error> {
+        let lost_wire =
+            matches!(outcome, Outcome::Killed(Signal::SIGPIPE) | Outcome::Exited(EXIT_ABORT));
+        ended.extend(self.end_gateways(GRACE)?);
+        match ended.into_iter().find(|ended| !ended.is_well()) {
+            Some(died) if lost_wire => Err(died.into_error()),
+            _ => Ok(outcome),
+        }
+    }
+
+    /// Waits for the guest and kills it if it takes longer than `grace`; `None` if it did.
+    fn end_guest(&self, grace: Duration) -> Result<Option<Outcome>, Error> {
+        let deadline = Instant::now() + grace;
+        loop {
+            let outcome = outcome_of(wait_no_hang(self.guest)?);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if outcome.is_some() {
+                return Ok(outcome);
+            }
+            if left.is_zero() {
+                break;
+            }
+            self.next_signal(Some(left))?;
+        }
+        kill(self.guest, Signal::SIGKILL).map_err(failed("kill"))?;
+        let outcome = outcome_of(waitpid(self.guest, None).map_err(failed("waitpid"))?);
+        Ok(outcome.filter(|&outcome| outcome != Outcome::Killed(Signal::SIGKILL)))
+    }
+
+    /// Waits until all gateways have ended, kills those that take longer than `grace`, and says
+    /// how those ended that were not killed here.
+    fn end_gateways(&mut self, grace: Duration) -> Result<Vec<Ended>, Error> {
+        let deadline = Instant::now() + grace;
+        let mut ended = self.reap_gateways()?;
+        while !self.gateways.is_empty() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let urged = !matches!(self.next_signal(Some(left))?, None | Some(Signal::SIGCHLD));
+            ended.extend(self.reap_gateways()?);
+            if urged || left.is_zero() {
+                self.kill_gateways()?;
+            }
+        }
+        Ok(ended)
+    }
+
+    fn kill_gateways(&mut self) -> Result<(), Error> {
+        for (pid, _) in self.gateways.drain(..) {
+            kill(pid, Signal::SIGKILL).map_err(failed("kill"))?;
+            waitpid(pid, None).map_err(failed("waitpid"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of gateways that have ended and says how.
+    fn reap_gateways(&mut self) -> Result<Vec<Ended>, Error> {
+        let mut ended = Vec::new();
+        let mut running = Vec::new();
+        for (pid, name) in self.gateways.drain(..) {
+            match outcome_of(wait_no_hang(pid)?) {
+                None => running.push((pid, name)),
+                Some(outcome) => ended.push(Ended { name, outcome }),
+            }
+        }
+        self.gateways = running;
+        Ok(ended)
+    }
+
+    /// The next signal; `None` if none comes within `timeout`.
+    fn next_signal(&self, timeout: Option<Duration>) -> Result<Option<Signal>, Error> {
+        let timeout = match timeout {
+            None => PollTimeout::NONE,
+            Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
+        };
+        let mut descriptors = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut descriptors, timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(failed("poll")(error)),
+        }
+        let info = self.signals.read_signal().map_err(failed("read"))?;
+        Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
+    }
+}
+
+fn wait_no_hang(pid: Pid) -> Result<WaitStatus, Error> {
+    waitpid(pid, Some(WaitPidFlag::WNOHANG)).map_err(failed("waitpid"))
+}
+
+fn outcome_of(status: WaitStatus) -> Option<Outcome> {
+    match status {
+        WaitStatus::Exited(_, status) => Some(Outcome::Exited(status)),
+        WaitStatus::Signaled(_, signal, _) => Some(Outcome::Killed(signal)),
+        _ => None,
+    }
+}
+
+/// What a signal that ended a guest means, in a few words.
+pub fn explain(signal: Signal) -> &'static str {
+    match signal {
+        Signal::SIGSYS => "made a system call outside its policy",
+        Signal::SIGSEGV | Signal::SIGBUS => "a memory fault",
+        Signal::SIGILL | Signal::SIGTRAP => "an illegal instruction",
+        Signal::SIGFPE => "an arithmetic fault",
+        Signal::SIGPIPE => "its output was closed",
+        Signal::SIGKILL => "by somebody, or for lack of memory",
+        Signal::SIGINT => "interrupted",
+        Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => "asked to end",
+        _ => "sent by somebody",
+    }
+}
+
+/// Ends this process as the guest was ended, so that a shell sees the same.
+pub fn die_by(by: Signal) -> ! {
+    // Each of these can only fail for signals without a handler, which need none of them.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+    // SAFETY: the default action is no pointer to code.
+    let _ = unsafe { signal(by, SigHandler::SigDfl) };
+    let _ = SigSet::from(by).thread_unblock();
+    let _ = raise(by);
+    std::process::exit(128 + by as i32)
+}
