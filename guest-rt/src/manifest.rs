@@ -1,0 +1,146 @@
+//! The declarations that a program makes about itself: `manifest!` and what `main` expands to.
+
+use solo5_sys::extension::{Features, Request};
+use solo5_sys::manifest::Entry;
+
+/// One line of [`manifest!`](crate::manifest!).
+#[derive(Clone, Copy)]
+pub struct Declaration {
+    /// The entry of the manifest.
+    pub entry: Entry,
+    is_block: bool,
+    read_only: bool,
+}
+
+impl Declaration {
+    /// `net "name"`.
+    pub const fn net(name: &str) -> Self {
+        Self { entry: Entry::net(name), is_block: false, read_only: false }
+    }
+
+    /// `block "name"`.
+    pub const fn block(name: &str) -> Self {
+        Self { entry: Entry::block(name), is_block: true, read_only: false }
+    }
+
+    /// `block "name" read_only`.
+    ///
+    /// # Panics
+    /// At compile time, for other devices.
+    pub const fn read_only(mut self) -> Self {
+        assert!(self.is_block, "only block devices can be read_only");
+        self.read_only = true;
+        self
+    }
+}
+
+/// The manifest's entries of the declarations.
+pub const fn declared_entries<const N: usize>(declarations: [Declaration; N]) -> [Entry; N] {
+    let mut entries = [Entry::net("unused"); N];
+    let mut i = 0;
+    while i < N {
+        entries[i] = declarations[i].entry;
+        i += 1;
+    }
+    entries
+}
+
+/// What the runtime can use of the tender's extensions, with the program's read-only devices.
+pub const fn request<const N: usize>(declarations: [Declaration; N]) -> Request {
+    let mut read_only = 0;
+    let mut i = 0;
+    while i < N {
+        if declarations[i].read_only {
+            read_only |= 1 << (i + 1);
+        }
+        i += 1;
+    }
+    Request { features: Features::ALL, read_only }
+}
+
+/// Declares the program's devices, once per program:
+///
+/// ```ignore
+/// guest_rt::manifest! {
+///     net "service",
+///     block "site" read_only,
+///     block "data",
+/// }
+/// ```
+///
+/// Names have 1 to 67 letters and digits. A tender refuses to start the program before each is
+/// attached (`--net:service=...`, `--block:site=...`). An empty manifest is `manifest! {}`.
+#[macro_export]
+macro_rules! manifest {
+    ($($kind:ident $name:literal $($option:ident)?),* $(,)?) => {
+        const _: () = {
+            use $crate::internal::solo5_sys::{extension, note};
+            use $crate::internal::{Declaration, declared_entries, request};
+
+            const COUNT: usize = <[&str]>::len(&[$($name),*]);
+            const DECLARATIONS: [Declaration; COUNT] =
+                [$(Declaration::$kind($name)$(.$option())?),*];
+
+            #[used]
+            #[unsafe(link_section = ".interp")]
+            static INTERPRETER: [u8; 20] = *b"/nonexistent/solo5/\0";
+            #[used]
+            #[unsafe(link_section = ".note.solo5.abi")]
+            static ABI: note::AbiNote = note::AbiNote::SPT;
+            #[used]
+            #[unsafe(link_section = ".note.solo5.manifest")]
+            static MANIFEST: note::ManifestNote<COUNT> =
+                note::ManifestNote::new(declared_entries(DECLARATIONS));
+            #[unsafe(no_mangle)]
+            #[allow(non_upper_case_globals)]
+            static __guest_request: extension::Request = request(DECLARATIONS);
+            #[used]
+            #[unsafe(link_section = ".note.nabla.request")]
+            static REQUEST: extension::RequestNote =
+                extension::RequestNote::new(request(DECLARATIONS));
+        };
+    };
+}
+
+/// What `#[guest_rt::main]` expands to: the entry, the heap, the panic handler.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __entry {
+    ($main:ident, $runner:ident) => {
+        const _: () = {
+            #[global_allocator]
+            static HEAP: $crate::internal::Heap = $crate::internal::Heap::new();
+
+            #[unsafe(no_mangle)]
+            unsafe extern "Rust" fn __guest_heap(start: usize, end: usize) {
+                // SAFETY: called once by the entry, with memory that is the heap's.
+                unsafe { HEAP.claim(start, end) }
+            }
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn __guest_heap_usage() -> (usize, usize) {
+                HEAP.usage()
+            }
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn __guest_main() -> ! {
+                $crate::internal::$runner($main)
+            }
+
+            #[panic_handler]
+            fn panic(info: &::core::panic::PanicInfo<'_>) -> ! {
+                $crate::internal::panicked(info)
+            }
+
+            // Two names of the unwinder that the precompiled libraries mention; neither is ever
+            // called, as panics do not unwind here.
+            #[unsafe(no_mangle)]
+            extern "C" fn rust_eh_personality() {}
+
+            #[unsafe(no_mangle)]
+            extern "C" fn _Unwind_Resume() -> ! {
+                $crate::internal::abort()
+            }
+        };
+    };
+}

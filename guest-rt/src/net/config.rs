@@ -1,0 +1,85 @@
+//! A device's address from the command line.
+
+use alloc::format;
+use core::net::Ipv4Addr;
+
+use super::Error;
+use crate::args;
+
+/// A static IPv4 configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StaticAddress {
+    /// The device's address.
+    pub address: Ipv4Addr,
+    /// Length of the subnet's prefix in bits.
+    pub prefix_len: u8,
+    /// The router for everything beyond the subnet.
+    pub gateway: Option<Ipv4Addr>,
+}
+
+/// The setting of the device, `None` for DHCP. Settings without a device's name are those of the
+/// `only` device.
+pub(crate) fn static_address(name: &str, only: bool) -> Result<Option<StaticAddress>, Error> {
+    let find = |option: &str| {
+        let unnamed = || if only { args::option(option) } else { None };
+        args::option(&format!("{option}:{name}")).or_else(unnamed)
+    };
+    parse(find("--ipv4").as_deref(), find("--ipv4-gateway").as_deref())
+}
+
+fn parse(address: Option<&str>, gateway: Option<&str>) -> Result<Option<StaticAddress>, Error> {
+    let gateway = gateway
+        .map(|text| {
+            text.parse().map_err(|_| {
+                Error::Config(format!("--ipv4-gateway={text} is no IPv4 address such as 10.0.0.1"))
+            })
+        })
+        .transpose()?;
+    let Some(text) = address else {
+        return match gateway {
+            None => Ok(None),
+            Some(_) => Err(Error::Config("--ipv4-gateway needs --ipv4=ADDRESS/LENGTH".into())),
+        };
+    };
+    let malformed = || {
+        Error::Config(format!(
+            "--ipv4={text} is no address with a prefix length such as 10.0.0.2/24"
+        ))
+    };
+    let (address, length) = text.split_once('/').ok_or_else(malformed)?;
+    let address = address.parse().map_err(|_| malformed())?;
+    let prefix_len = length.parse().ok().filter(|len| *len <= 32).ok_or_else(malformed)?;
+    Ok(Some(StaticAddress { address, prefix_len, gateway }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_read_with_prefix_and_gateway() {
+        let setting = StaticAddress {
+            address: Ipv4Addr::new(10, 0, 0, 2),
+            prefix_len: 24,
+            gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
+        };
+        assert_eq!(parse(Some("10.0.0.2/24"), Some("10.0.0.1")), Ok(Some(setting)));
+        assert_eq!(parse(None, None), Ok(None));
+    }
+
+    #[test]
+    fn wrong_settings_are_named() {
+        for (address, gateway) in [
+            (Some("10.0.0.2"), None),
+            (Some("10.0.0/24"), None),
+            (Some("10.0.0.2/33"), None),
+            (Some("10.0.0.2/24"), Some("router")),
+            (None, Some("10.0.0.1")),
+        ] {
+            let Err(Error::Config(text)) = parse(address, gateway) else {
+                panic!("{address:?} {gateway:?} was taken");
+            };
+            assert!(text.contains("--ipv4"), "{text}");
+        }
+    }
+}
