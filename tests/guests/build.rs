@@ -1,0 +1,5 @@
+//! Links the guests.
+
+fn main() {
+    guest_link::configure();
+}
