@@ -1,0 +1,67 @@
+//! Calls of cargo.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// How something is compiled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Optimised.
+    #[default]
+    Release,
+    /// Quickly, with checks.
+    Debug,
+}
+
+impl Profile {
+    /// The folder below the target folder.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+/// The cargo that started this program, in that folder.
+pub(crate) fn command(dir: &Path) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // What `cargo run` tells this package would make cargo believe that another one has changed.
+    for (name, _) in std::env::vars_os() {
+        let is_ours = name.to_str().is_some_and(|name| {
+            name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if is_ours {
+            command.env_remove(name);
+        }
+    }
+    command.current_dir(dir);
+    command
+}
+
+/// Builds packages, with cargo's own progress. Guests and host programs are never built in one
+/// call: cargo would give both the union of their features, and a guest has no standard library.
+///
+/// # Errors
+/// If something does not compile; cargo has said what.
+pub(crate) fn build<'a>(
+    workspace: &Path,
+    packages: impl IntoIterator<Item = &'a str>,
+    profile: Profile,
+) -> Result<()> {
+    let mut command = command(workspace);
+    command.arg("build");
+    if profile == Profile::Release {
+        command.arg("--release");
+    }
+    let mut names = Vec::new();
+    for package in packages {
+        command.args(["--package", package]);
+        names.push(package);
+    }
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(status.success(), "{} did not build; cargo says why above", names.join(", "));
+    Ok(())
+}

@@ -1,0 +1,89 @@
+//! `cargo xtask`: everything that a user or a developer does with this workspace, one file per
+//! verb. It drives cargo and the tender as programs; it neither links them nor knows what a
+//! unikernel looks like inside.
+#![forbid(unsafe_code)]
+
+mod app;
+mod build;
+mod cargo;
+mod image;
+mod inspect;
+mod packages;
+mod run;
+mod size;
+mod suggestion;
+mod test;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+
+const OVERVIEW: &str = "\
+Unikernels as processes: build them, run them, look at them.
+
+Usage: cargo xtask VERB ...
+
+  run APP        builds an app and runs it, with its network and its site
+  build [APP]    builds apps, all of them if none is named
+  image DIR      packs a folder as a site image, or makes a blank disk
+  inspect APP    says what a unikernel asks of the host
+  test [FILTER]  builds all and runs every test of the workspace
+  tidy           checks the rules of this source tree
+
+An APP is a name such as `httpd`, or the path of a crate, in this workspace or outside of it.
+Try `cargo xtask run httpd`, then `cargo xtask VERB --help`.";
+
+/// A verb: its name and what it does with the words behind it.
+type Verb = (&'static str, fn(&mut Parser) -> Result<ExitCode>);
+
+const VERBS: [Verb; 6] = [
+    ("run", run::main),
+    ("build", build::main),
+    ("image", image::main),
+    ("inspect", inspect::main),
+    ("test", test::main),
+    ("tidy", tidy::main),
+];
+
+fn main() -> ExitCode {
+    dispatch(&mut Parser::from_env()).unwrap_or_else(|error| {
+        eprintln!("xtask: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn dispatch(words: &mut Parser) -> Result<ExitCode> {
+    let verb = match words.next()? {
+        None => return Ok(explain(OVERVIEW)),
+        Some(Arg::Long("help") | Arg::Short('h')) => return Ok(explain(OVERVIEW)),
+        Some(Arg::Value(verb)) => verb.string()?,
+        Some(option) => bail!("the verb comes first, then {option:?}; see cargo xtask --help"),
+    };
+    match VERBS.iter().find(|(name, _)| *name == verb) {
+        Some((_, main)) => main(words),
+        None => {
+            let names = VERBS.map(|(name, _)| name);
+            let hint = suggestion::closest(&verb, names)
+                .map_or_else(|| format!("there are {}", names.join(", ")), suggestion::ask);
+            bail!("there is no verb '{verb}'; {hint}")
+        }
+    }
+}
+
+/// Prints a help text.
+fn explain(text: &str) -> ExitCode {
+    println!("{text}");
+    ExitCode::SUCCESS
+}
+
+/// The error for a word that a verb does not know.
+fn unexpected(argument: Arg<'_>, verb: &str) -> anyhow::Error {
+    let word = match argument {
+        Arg::Short(letter) => format!("-{letter}"),
+        Arg::Long(name) => format!("--{name}"),
+        Arg::Value(value) => value.to_string_lossy().into_owned(),
+    };
+    anyhow::anyhow!("'{word}' is not understood here; see cargo xtask {verb} --help")
+}
