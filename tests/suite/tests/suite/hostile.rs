@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
 use suite::{Binaries, Ended, Outcome, Run};
 use tempfile::TempDir;
 
@@ -14,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
     vec![
         Case::new("hostile::files that are no unikernels", not_unikernels),
         Case::new("hostile::a mutated unikernel is refused or runs confined", mutated),
+        Case::new("hostile::any mutation of real files is reported or refused", inspected),
         Case::new("hostile::a truncated unikernel is refused", truncated),
         Case::new("hostile::wrong command lines", command_lines),
     ]
@@ -43,6 +46,9 @@ fn not_unikernels(binaries: &Binaries) -> Result<()> {
     Ok(())
 }
 
+/// The ELF header and the program headers of a guest.
+const HEADERS_BYTES: usize = 64 + 9 * 56;
+
 /// A small generator of numbers; the seed is part of the test.
 struct Random(u64);
 
@@ -55,7 +61,6 @@ impl Random {
 }
 
 fn mutated(binaries: &Binaries) -> Result<()> {
-    const HEADERS_BYTES: usize = 64 + 9 * 56;
     const NOTES: std::ops::Range<usize> = 0x7000..0x7100;
     let original = fs::read(binaries.guest("hello"))?;
     let folder = TempDir::new()?;
@@ -73,13 +78,51 @@ fn mutated(binaries: &Binaries) -> Result<()> {
                 [0, 1, 0x7f, 0x80, 0xff, random.below(256) as u8][random.below(6)];
         }
         fs::write(&path, &bytes)?;
-        let outcome = Run::new(binaries, &path).finish()?;
+        // What runs may run for ever.
+        let limit = ["timeout", "-s", "KILL", "5"];
+        let outcome = Run::new(binaries, &path).through(&limit).finish()?;
         let ran = outcome.stderr.is_empty();
         ensure!(ran || refused(&outcome), "round {round}: {outcome:?}");
         refusals += usize::from(!ran);
     }
     ensure!(refusals > 100, "only {refusals} of 300 mutations were refused");
     Ok(())
+}
+
+/// Where a change goes: into the headers, or anywhere.
+fn change() -> impl Strategy<Value = (u64, u8)> {
+    let headers = (0..HEADERS_BYTES).prop_map(|at| at as u64);
+    let position = prop_oneof![4 => headers, 1 => any::<u64>()];
+    let value = prop_oneof![Just(0), Just(1), Just(0x7f), Just(0x80), Just(0xff), any::<u8>()];
+    (position, value)
+}
+
+/// Looks at mutated files without running them, as a mutated program may run for ever.
+fn inspected(binaries: &Binaries) -> Result<()> {
+    let files = [binaries.app("httpd"), binaries.guest("block"), binaries.guest("net-echo")]
+        .map(fs::read)
+        .into_iter()
+        .collect::<Result<Vec<_>, _>>()?;
+    let folder = TempDir::new()?;
+    let path = folder.path().join("mutated");
+    let config = Config { cases: 300, failure_persistence: None, ..Config::default() };
+    let mutations = (0..files.len(), proptest::collection::vec(change(), 1..5));
+    let outcome = TestRunner::new(config).run(&mutations, |(file, changes)| {
+        let mut bytes = files[file].clone();
+        for (at, value) in changes {
+            let at = (at % bytes.len() as u64) as usize;
+            bytes[at] = value;
+        }
+        let run = || -> Result<Outcome> {
+            fs::write(&path, &bytes)?;
+            Run::new(binaries, &path).option("--inspect").finish()
+        };
+        let outcome = run().map_err(|error| TestCaseError::fail(format!("{error:#}")))?;
+        let reported = outcome.ended == Ended::Exit(0) && outcome.stderr.is_empty();
+        prop_assert!(reported || refused(&outcome), "{outcome:?}");
+        Ok(())
+    });
+    outcome.map_err(|failure| anyhow!("{failure}"))
 }
 
 fn truncated(binaries: &Binaries) -> Result<()> {
