@@ -8,13 +8,13 @@ use crate::args;
 
 /// A static IPv4 configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StaticAddress {
+pub(crate) struct StaticAddress {
     /// The device's address.
-    pub address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
     /// Length of the subnet's prefix in bits.
-    pub prefix_len: u8,
+    pub(crate) prefix_len: u8,
     /// The router for everything beyond the subnet.
-    pub gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<Ipv4Addr>,
 }
 
 /// The setting of the device, `None` for DHCP. Settings without a device's name are those of the

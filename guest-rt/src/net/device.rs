@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
 
-use netstack::Stack;
+use netstack::{ETHERNET_HEADER_BYTES, Stack};
 use solo5_sys::extension::Features;
 
 use crate::boot;
@@ -14,7 +14,6 @@ use crate::time::Instant;
 
 /// Frames that are read before tasks get their turn.
 const BURST: usize = 64;
-const ETHERNET_HEADER_BYTES: usize = 14;
 
 pub(crate) struct Device {
     name: String,

@@ -10,7 +10,6 @@ mod error;
 mod tcp;
 mod udp;
 
-pub use config::StaticAddress;
 pub use error::Error;
 pub use netstack::{Counters, Limits};
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
@@ -31,6 +30,7 @@ use crate::hypercall::{self, PollFd};
 use crate::single_thread::SingleThread;
 use crate::time::Instant;
 use crate::{boot, entropy, time};
+use config::StaticAddress;
 use device::Device;
 
 /// A network device with its stack. Clones share it.

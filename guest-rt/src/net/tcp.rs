@@ -134,7 +134,7 @@ impl TcpStream {
     /// # Errors
     /// If the connection was reset or timed out.
     pub async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Error> {
-        poll_fn(|context| self.0.poll_read(buffer, context)).await
+        Read::read(self, buffer).await
     }
 
     /// Hands all of `data` to the stack.
