@@ -6,7 +6,9 @@ use core::slice;
 
 use solo5_sys::boot::BootInfo;
 use solo5_sys::extension::{Extension, Features, Request};
-use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, EXTENSION_PAGE, PAGE_BYTES};
+use solo5_sys::layout::COMMAND_LINE_MAX_BYTES;
+#[cfg(not(test))]
+use solo5_sys::layout::{EXTENSION_PAGE, PAGE_BYTES};
 use solo5_sys::manifest::{self, Manifest, Stage};
 
 use crate::single_thread::SingleThread;
@@ -41,13 +43,19 @@ unsafe extern "Rust" {
 pub(crate) extern "C" fn start(info: *const BootInfo) -> ! {
     // SAFETY: both tenders pass the address of a filled-in structure.
     let info = unsafe { info.read() };
-    let heap_start = (info.kernel_end as usize).max((&raw const __heap_start).addr());
-    // SAFETY: memory from there to its end is mapped, writable and used by nobody: the tender's
-    // initial stack is not used after entry.
-    unsafe { __guest_heap(heap_start, info.memory_bytes as usize) };
+    let extension = read_extension();
+    let (heap_start, heap_end) = if extension.features.contains(Features::PLACEMENT) {
+        (extension.placement.heap_start as usize, extension.placement.heap_end as usize)
+    } else {
+        // The tender's initial stack, at the end of memory, is not used after entry.
+        let program_end = (&raw const __heap_start).addr();
+        (program_end.max(info.kernel_end as usize), info.memory_bytes as usize)
+    };
+    // SAFETY: this memory is mapped, writable and used by nobody.
+    unsafe { __guest_heap(heap_start, heap_end) };
     // SAFETY: defined by the program with the same type.
     let request = unsafe { __guest_request };
-    BOOT.with(|boot| *boot = Some(read_boot(&info, request)));
+    BOOT.with(|boot| *boot = Some(read_boot(&info, request, extension)));
     crate::logger::init();
     // SAFETY: defined by the program with the same signature.
     unsafe { __guest_main() }
@@ -66,15 +74,19 @@ pub(crate) fn has(feature: Features) -> bool {
     with(|boot| boot.extension.features.contains(feature))
 }
 
-fn read_boot(info: &BootInfo, request: Request) -> Boot {
+#[cfg(not(test))]
+fn read_extension() -> Extension {
     // SAFETY: the extension page is mapped by both tenders, zero under Solo5's.
     let page = unsafe { region(EXTENSION_PAGE as usize, PAGE_BYTES as usize) };
-    let none = Extension { features: Features::NONE, read_only: 0, seed: [0; 32] };
+    Extension::parse(page).unwrap_or(Extension::NONE)
+}
+
+fn read_boot(info: &BootInfo, request: Request, extension: Extension) -> Boot {
     Boot {
         command_line: read_command_line(info.command_line as usize),
         manifest: read_manifest(info.manifest as usize),
         request,
-        extension: Extension::parse(page).unwrap_or(none),
+        extension,
         epoll_fd: info.epoll_fd,
         timer_fd: info.timer_fd,
     }

@@ -78,7 +78,8 @@ pub mod internal {
     pub use crate::console::print;
     pub use crate::exit::{abort, panicked};
     pub use crate::heap::Heap;
-    pub use crate::manifest::{Declaration, declared_entries, request};
+    pub use crate::hypercall::raw as raw_hypercall;
+    pub use crate::manifest::{Declaration, declared_entries, request, request_note};
     pub use crate::task::{run, run_async};
     pub use solo5_sys;
 }

@@ -1,7 +1,9 @@
 //! The declarations that a program makes about itself: `manifest!` and what `main` expands to.
 
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, RequestNote, Stub};
 use solo5_sys::manifest::Entry;
+
+use crate::arch;
 
 /// One line of [`manifest!`](crate::manifest!).
 #[derive(Clone, Copy)]
@@ -45,8 +47,8 @@ pub const fn declared_entries<const N: usize>(declarations: [Declaration; N]) ->
     entries
 }
 
-/// What the runtime can use of the tender's extensions, with the program's read-only devices.
-pub const fn request<const N: usize>(declarations: [Declaration; N]) -> Request {
+/// The program's read-only devices, as bits by manifest index.
+const fn read_only<const N: usize>(declarations: [Declaration; N]) -> u64 {
     let mut read_only = 0;
     let mut i = 0;
     while i < N {
@@ -55,7 +57,20 @@ pub const fn request<const N: usize>(declarations: [Declaration; N]) -> Request 
         }
         i += 1;
     }
-    Request { features: Features::ALL, read_only }
+    read_only
+}
+
+/// What the runtime can use of the tender's extensions, with the program's read-only devices, as
+/// the program itself reads it.
+pub const fn request<const N: usize>(declarations: [Declaration; N]) -> Request {
+    let (features, stub) = (Features::ALL, Stub { start: 0, end: 0 });
+    Request { features, read_only: read_only(declarations), stub }
+}
+
+/// The same as a note for the tender.
+pub const fn request_note<const N: usize>(declarations: [Declaration; N]) -> RequestNote {
+    let stub = [arch::__guest_stub as _, arch::__guest_stub_end as _];
+    RequestNote::new(Features::ALL, read_only(declarations), stub)
 }
 
 /// Declares the program's devices, once per program:
@@ -75,7 +90,7 @@ macro_rules! manifest {
     ($($kind:ident $name:literal $($option:ident)?),* $(,)?) => {
         const _: () = {
             use $crate::internal::solo5_sys::{extension, note};
-            use $crate::internal::{Declaration, declared_entries, request};
+            use $crate::internal::{Declaration, declared_entries, request, request_note};
 
             const COUNT: usize = <[&str]>::len(&[$($name),*]);
             const DECLARATIONS: [Declaration; COUNT] =
@@ -96,8 +111,7 @@ macro_rules! manifest {
             static __guest_request: extension::Request = request(DECLARATIONS);
             #[used]
             #[unsafe(link_section = ".note.nabla.request")]
-            static REQUEST: extension::RequestNote =
-                extension::RequestNote::new(request(DECLARATIONS));
+            static REQUEST: extension::RequestNote = request_note(DECLARATIONS);
         };
     };
 }

@@ -27,15 +27,22 @@ impl Features {
     pub const MULTI_BLOCK: Self = Self(1 << 2);
     /// The extension page carries 32 bytes from the host's random number generator.
     pub const SEED: Self = Self(1 << 3);
+    /// The guest makes all its system calls in its [`Stub`]; from other code none is permitted.
+    pub const STUB: Self = Self(1 << 4);
+    /// Heap and stack lie at random addresses, which [`Extension::placement`] tells, each with
+    /// nothing mapped around it.
+    pub const PLACEMENT: Self = Self(1 << 5);
 
     /// Every feature that this version knows.
-    pub const ALL: Self = Self(0b1111);
+    pub const ALL: Self = Self(0b11_1111);
 
-    const NAMES: [(Self, &'static str); 4] = [
+    const NAMES: [(Self, &'static str); 6] = [
         (Self::PPOLL, "ppoll"),
         (Self::NO_TLS, "no-tls"),
         (Self::MULTI_BLOCK, "multi-block"),
         (Self::SEED, "seed"),
+        (Self::STUB, "stub"),
+        (Self::PLACEMENT, "placement"),
     ];
 
     /// The set as bits.
@@ -78,8 +85,21 @@ impl BitOr for Features {
     }
 }
 
-const REQUEST_VERSION: u32 = 1;
-const REQUEST_BYTES: usize = 24;
+const REQUEST_VERSION: u32 = 2;
+const REQUEST_BYTES: usize = 36;
+
+/// Largest stub, in bytes: a page.
+pub const STUB_MAX_BYTES: u64 = 4096;
+
+/// The piece of a guest's code in which it makes its system calls: from `start` up to `end`, both
+/// zero if it has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stub {
+    /// Address of the first instruction.
+    pub start: u64,
+    /// Address behind the last one.
+    pub end: u64,
+}
 
 /// What a guest asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -89,33 +109,38 @@ pub struct Request {
     /// The block devices that it only reads, as bits by manifest index (bit 1 is the first
     /// device); they are opened read-only and `pwrite64` leaves the policy.
     pub read_only: u64,
+    /// Where its system calls are, meaningful with [`Features::STUB`].
+    pub stub: Stub,
 }
 
-/// The note of a [`Request`], as it stands in the file.
-#[repr(C)]
+/// The note of a [`Request`], as it stands in the file. The addresses of its stub are symbols that
+/// the linker resolves.
+#[repr(C, align(8))]
 #[derive(Clone, Copy)]
 pub struct RequestNote {
     header: NoteHeader,
-    /// Version, zero, features (low, high), read-only bits (low, high).
-    descriptor: [u32; 6],
+    version: u32,
+    features: u64,
+    read_only: u64,
+    stub: [unsafe extern "C" fn(); 2],
 }
 
 const _: () = assert!(size_of::<RequestNote>() == crate::note::HEADER_BYTES + REQUEST_BYTES);
 
 impl RequestNote {
-    /// The note of a request.
-    pub const fn new(request: Request) -> Self {
-        let features = request.features.0;
+    /// The note of a guest that asks for `features`, only reads the block devices `read_only`, and
+    /// makes its system calls between the two symbols `stub`.
+    pub const fn new(
+        features: Features,
+        read_only: u64,
+        stub: [unsafe extern "C" fn(); 2],
+    ) -> Self {
         Self {
             header: NoteHeader::new(NABLA, REQ1, REQUEST_BYTES),
-            descriptor: [
-                REQUEST_VERSION.to_le(),
-                0,
-                (features as u32).to_le(),
-                ((features >> 32) as u32).to_le(),
-                (request.read_only as u32).to_le(),
-                ((request.read_only >> 32) as u32).to_le(),
-            ],
+            version: REQUEST_VERSION.to_le(),
+            features: features.0.to_le(),
+            read_only: read_only.to_le(),
+            stub,
         }
     }
 }
@@ -123,7 +148,7 @@ impl RequestNote {
 /// Why a descriptor is not a [`Request`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// The descriptor does not have 24 bytes.
+    /// The descriptor does not have 36 bytes.
     Size(usize),
     /// Another version.
     Version(u32),
@@ -145,7 +170,8 @@ impl fmt::Display for RequestError {
 impl core::error::Error for RequestError {}
 
 impl Request {
-    /// Checks a note's descriptor.
+    /// Checks a note's descriptor: `u32` version, `u64` features, `u64` read-only devices, and two
+    /// `u64` that enclose the stub.
     ///
     /// # Errors
     /// [`RequestError`] if it has another size or version.
@@ -160,8 +186,12 @@ impl Request {
             None => return Err(size),
         }
         Ok(Self {
-            features: Features(u64_at(descriptor, 8).ok_or(size)?),
-            read_only: u64_at(descriptor, 16).ok_or(size)?,
+            features: Features(u64_at(descriptor, 4).ok_or(size)?),
+            read_only: u64_at(descriptor, 12).ok_or(size)?,
+            stub: Stub {
+                start: u64_at(descriptor, 20).ok_or(size)?,
+                end: u64_at(descriptor, 28).ok_or(size)?,
+            },
         })
     }
 }
@@ -169,10 +199,22 @@ impl Request {
 const MAGIC: [u8; 8] = *b"NablaExt";
 const EXTENSION_VERSION: u32 = 1;
 
+/// Where the tender has placed heap and stack: heap from `heap_start` up to `heap_end`, the stack
+/// below `stack_end`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// First address of the heap.
+    pub heap_start: u64,
+    /// Address behind the heap.
+    pub heap_end: u64,
+    /// Address behind the stack, which has [`crate::layout::STACK_BYTES`].
+    pub stack_end: u64,
+}
+
 /// What the tender grants: the contents of [`crate::layout::EXTENSION_PAGE`].
 ///
 /// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
-/// devices, 32 bytes of seed.
+/// devices, 32 bytes of seed, three `u64` of the placement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The features in force: what was asked for and is known here.
@@ -181,11 +223,22 @@ pub struct Extension {
     pub read_only: u64,
     /// Random bytes, meaningful with [`Features::SEED`].
     pub seed: [u8; 32],
+    /// Heap and stack, meaningful with [`Features::PLACEMENT`].
+    pub placement: Placement,
 }
 
 impl Extension {
+    /// What a guest finds under a tender that offers nothing.
+    pub const NONE: Self = Self {
+        features: Features::NONE,
+        read_only: 0,
+        seed: [0; 32],
+        placement: Placement { heap_start: 0, heap_end: 0, stack_end: 0 },
+    };
     /// Size of the encoded form in bytes.
-    pub const BYTES: usize = 64;
+    pub const BYTES: usize = 88;
+    /// Offset of the features, which an entry may have to look at before it has a stack.
+    pub const FEATURES_OFFSET: usize = 16;
 
     /// The page's first bytes; the rest of it is zero.
     pub fn to_bytes(&self) -> [u8; Self::BYTES] {
@@ -193,9 +246,12 @@ impl Extension {
         put(&mut out, 0, &MAGIC);
         put(&mut out, 8, &EXTENSION_VERSION.to_le_bytes());
         put(&mut out, 12, &(Self::BYTES as u32).to_le_bytes());
-        put(&mut out, 16, &self.features.0.to_le_bytes());
+        put(&mut out, Self::FEATURES_OFFSET, &self.features.0.to_le_bytes());
         put(&mut out, 24, &self.read_only.to_le_bytes());
         put(&mut out, 32, &self.seed);
+        put(&mut out, 64, &self.placement.heap_start.to_le_bytes());
+        put(&mut out, 72, &self.placement.heap_end.to_le_bytes());
+        put(&mut out, 80, &self.placement.stack_end.to_le_bytes());
         out
     }
 
@@ -209,9 +265,14 @@ impl Extension {
             return None;
         }
         Some(Self {
-            features: Features(u64_at(page, 16)?),
+            features: Features(u64_at(page, Self::FEATURES_OFFSET)?),
             read_only: u64_at(page, 24)?,
             seed: array(page, 32)?,
+            placement: Placement {
+                heap_start: u64_at(page, 64)?,
+                heap_end: u64_at(page, 72)?,
+                stack_end: u64_at(page, 80)?,
+            },
         })
     }
 }

@@ -19,6 +19,9 @@ pub const LOAD_BASE: u64 = 0x10_0000;
 /// Longest command line in bytes, without its terminating NUL.
 pub const COMMAND_LINE_MAX_BYTES: usize = 8191;
 
+/// Size of a stack that the tender places, in bytes (see [`crate::extension::Features::PLACEMENT`]).
+pub const STACK_BYTES: u64 = 256 << 10;
+
 /// Memory of a guest for which none was asked for, in bytes.
 pub const DEFAULT_MEMORY_BYTES: u64 = 512 << 20;
 

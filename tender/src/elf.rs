@@ -9,8 +9,8 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use solo5_sys::extension::{Request, RequestError};
-use solo5_sys::layout::{LOAD_BASE, PAGE_BYTES};
+use solo5_sys::extension::{Features, Request, RequestError, STUB_MAX_BYTES, Stub};
+use solo5_sys::layout::{LOAD_BASE, PAGE_BYTES, STACK_BYTES};
 use solo5_sys::manifest::{Manifest, ManifestError, Stage};
 use solo5_sys::note::{self, Abi, AbiError, MANIFEST_PADDING_BYTES, Note, NoteError};
 
@@ -207,6 +207,17 @@ pub enum Error {
     /// A bad Nabla note.
     #[error("has a bad request: {0}")]
     Request(#[from] RequestError),
+    /// A stub that cannot be one.
+    #[error(
+        "has a bad request: its system call stub {start:#x} to {end:#x} is no piece of 2 to \
+         {STUB_MAX_BYTES} bytes inside of an executable segment"
+    )]
+    Stub {
+        /// Where it is said to start.
+        start: u64,
+        /// Where it is said to end.
+        end: u64,
+    },
     /// Read-only bits of devices that are no block devices.
     #[error("has a bad request: it marks a device read-only that is not a declared block device")]
     ReadOnly,
@@ -221,8 +232,8 @@ pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image,
     let header = Header::read(source, file_bytes)?;
     let mut segments = Segments::new(memory_bytes);
     let mut notes = Notes::default();
-    for index in 0..header.program_headers {
-        let program = ProgramHeader::read(source, &header, index, file_bytes)?;
+    for (index, raw) in header.read_program_headers(source)?.iter().enumerate() {
+        let program = ProgramHeader::parse(raw, index as u16, file_bytes)?;
         match program.kind {
             PT_LOAD => segments.add(&program)?,
             PT_NOTE => notes.add(source, &program)?,
@@ -237,6 +248,8 @@ pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image,
     let manifest = notes.manifest.ok_or(Error::NoteMissing("MFT1"))?;
     let request = notes.request.unwrap_or_default();
     check_read_only(&request, &manifest)?;
+    check_stub(&request, &segments.accepted)?;
+    check_placement(&request, kernel_end, memory_bytes)?;
     Ok(Image {
         entry: header.entry,
         segments: segments.accepted,
@@ -279,6 +292,15 @@ impl Header {
         }
         Ok(header)
     }
+
+    fn read_program_headers<S: Source + ?Sized>(
+        &self,
+        source: &S,
+    ) -> Result<Vec<[u8; PROGRAM_HEADER_BYTES]>, Error> {
+        let mut table = vec![[0; PROGRAM_HEADER_BYTES]; usize::from(self.program_headers)];
+        source.read_at(self.program_headers_offset, table.as_flattened_mut())?;
+        Ok(table)
+    }
 }
 
 fn check_identity(raw: &[u8; HEADER_BYTES]) -> Result<(), Error> {
@@ -311,24 +333,16 @@ struct ProgramHeader {
 
 impl ProgramHeader {
     /// Reads a program header; what it says about the file is checked for the kinds that count.
-    fn read<S: Source + ?Sized>(
-        source: &S,
-        header: &Header,
-        index: u16,
-        file_bytes: u64,
-    ) -> Result<Self, Error> {
-        let mut raw = [0; PROGRAM_HEADER_BYTES];
-        let position = u64::from(index) * PROGRAM_HEADER_BYTES as u64;
-        source.read_at(header.program_headers_offset + position, &mut raw)?;
+    fn parse(raw: &[u8; PROGRAM_HEADER_BYTES], index: u16, file_bytes: u64) -> Result<Self, Error> {
         let program = Self {
             index,
-            kind: u32_at(&raw, 0),
-            flags: u32_at(&raw, 4),
-            offset: u64_at(&raw, 8),
-            address: u64_at(&raw, 16),
-            file_bytes: u64_at(&raw, 32),
-            memory_bytes: u64_at(&raw, 40),
-            align_bytes: u64_at(&raw, 48),
+            kind: u32_at(raw, 0),
+            flags: u32_at(raw, 4),
+            offset: u64_at(raw, 8),
+            address: u64_at(raw, 16),
+            file_bytes: u64_at(raw, 32),
+            memory_bytes: u64_at(raw, 40),
+            align_bytes: u64_at(raw, 48),
         };
         let end = program.offset.checked_add(program.file_bytes);
         let counts = matches!(program.kind, PT_LOAD | PT_NOTE) && program.file_bytes > 0;
@@ -394,9 +408,7 @@ impl Segments {
         let end = self.accepted.last().map_or(LOAD_BASE, |last| last.pages().end);
         let needed_bytes = end + STACK_MIN_BYTES;
         if needed_bytes > self.memory_bytes {
-            let (memory_mib, needed_mib) =
-                (self.memory_bytes >> 20, needed_bytes.div_ceil(1 << 20));
-            return Err(Error::MemoryTooSmall { memory_mib, needed_mib });
+            return Err(too_small(self.memory_bytes, needed_bytes));
         }
         Ok(end)
     }
@@ -444,6 +456,38 @@ fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), Err
         Some(_) => Err(Error::NoteTwice(name)),
         None => Ok(()),
     }
+}
+
+/// The stub lies in one executable segment and holds at least one instruction.
+fn check_stub(request: &Request, segments: &[Segment]) -> Result<(), Error> {
+    const INSTRUCTION_BYTES: u64 = 2;
+    if !request.features.contains(Features::STUB) {
+        return Ok(());
+    }
+    let Stub { start, end } = request.stub;
+    let bytes = end.checked_sub(start).ok_or(Error::Stub { start, end })?;
+    let holds = |segment: &&Segment| {
+        segment.access.execute
+            && segment.address <= start
+            && end <= segment.address + segment.memory_bytes
+    };
+    let fits = (INSTRUCTION_BYTES..=STUB_MAX_BYTES).contains(&bytes);
+    match segments.iter().find(holds) {
+        Some(_) if fits => Ok(()),
+        _ => Err(Error::Stub { start, end }),
+    }
+}
+
+/// A stack that the tender places takes its room from memory, and a page remains for the heap.
+fn check_placement(request: &Request, kernel_end: u64, memory_bytes: u64) -> Result<(), Error> {
+    let placed = request.features.contains(Features::PLACEMENT);
+    let needed_bytes = kernel_end + if placed { STACK_BYTES + PAGE_BYTES } else { 0 };
+    if needed_bytes > memory_bytes { Err(too_small(memory_bytes, needed_bytes)) } else { Ok(()) }
+}
+
+fn too_small(memory_bytes: u64, needed_bytes: u64) -> Error {
+    let (memory_mib, needed_mib) = (memory_bytes >> 20, needed_bytes.div_ceil(1 << 20));
+    Error::MemoryTooSmall { memory_mib, needed_mib }
 }
 
 fn check_read_only(request: &Request, manifest: &Manifest) -> Result<(), Error> {

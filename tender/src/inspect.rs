@@ -1,18 +1,23 @@
 //! Reports what a unikernel is, what it declares and what it would be permitted, without
-//! attaching or running anything.
+//! attaching or running anything. The filter that it shows is the one that a run with the same
+//! options installs, byte for byte.
 
 use std::fmt::{self, Write};
 use std::fs::File;
+use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use solo5_sys::extension::{Features, Request};
-use solo5_sys::manifest::{Attachment, DeviceKind, Manifest};
+use solo5_sys::manifest::{Attachment, Manifest};
 use solo5_sys::note;
 
+use crate::device;
 use crate::elf::{self, Image};
-use crate::policy::filter::{self, Filter};
-use crate::policy::{Policy, Waiting};
+use crate::options::Options;
+use crate::policy::bpf::{ARCHITECTURE_X86_64, CallData, INSTRUCTION_BYTES, Program};
+use crate::policy::{Policy, Rule, Waiting, filter};
+use crate::stray::{self, Stray};
 
 /// Why there is no report, or no unikernel to run.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,9 @@ pub enum Error {
     /// The path names something that cannot hold a program.
     #[error("'{0}' is not a regular file")]
     NotRegular(String),
+    /// The options do not fit.
+    #[error(transparent)]
+    Attach(#[from] device::AttachError),
     /// The policy has no filter.
     #[error(transparent)]
     Filter(#[from] filter::Error),
@@ -40,23 +48,36 @@ pub struct Report {
     pub image: Image,
     /// The features that this tender grants it.
     pub granted: Request,
-    /// Its policy. Descriptors and capacities stand for what will be attached.
+    /// The devices as they would be attached; a block device that no option attaches stands for
+    /// one of any size.
+    pub manifest: Manifest,
+    /// Which devices options attach, in the manifest's order.
+    pub attached: Vec<bool>,
+    /// Its policy.
     pub policy: Policy,
-    /// Length of the filter, in instructions.
-    pub filter_instructions: usize,
+    /// The filter.
+    pub filter: Program,
+    /// Byte sequences in its code, outside of its stub, that would make a system call.
+    pub strays: Vec<Stray>,
 }
 
 /// Reads a unikernel's file and derives its policy.
 ///
 /// # Errors
-/// If the file is no unikernel that fits into `memory_bytes`.
-pub fn inspect(kernel: &Path, memory_bytes: u64) -> Result<Report, Error> {
-    let (_, image) = read_image(kernel, memory_bytes)?;
+/// If the file is no unikernel that fits into memory, or options do not fit its devices.
+pub fn inspect(options: &Options) -> Result<Report, Error> {
+    let (file, image) = read_image(&options.kernel, options.memory_bytes)?;
     let granted = grant(&image.request);
-    let policy =
-        Policy::new(&with_placeholders(&image.manifest), &granted, wait_unattached(&granted));
-    let filter_instructions = Filter::compile(&policy)?.instructions().len();
-    Ok(Report { image, granted, policy, filter_instructions })
+    let manifest = device::preview(&options.devices, &image.manifest, &granted)?;
+    let waiting = Waiting::of(&manifest, &granted);
+    let policy = Policy::new(&manifest, &granted, waiting, options.memory_bytes);
+    let filter = filter::compile(&policy, options.otherwise())?;
+    let attached = manifest.devices().map(|(_, device)| options.devices.attaches(device)).collect();
+    let strays = stray::find(&file, &image, &granted).map_err(|error| Error::Kernel {
+        kernel: options.kernel.to_string_lossy().into_owned(),
+        error: error.into(),
+    })?;
+    Ok(Report { image, granted, manifest, attached, policy, filter, strays })
 }
 
 /// Opens and checks a unikernel.
@@ -82,29 +103,6 @@ pub(crate) fn grant(request: &Request) -> Request {
     Request { features: request.features.intersection(Features::ALL), ..*request }
 }
 
-fn wait_unattached(granted: &Request) -> Waiting {
-    if granted.features.contains(Features::PPOLL) {
-        Waiting::Ppoll
-    } else {
-        Waiting::Epoll { epoll_fd: 0, timer_fd: 0 }
-    }
-}
-
-/// Attachments for a policy that is only shown: disks of any size, with every tier of transfers.
-fn with_placeholders(declared: &Manifest) -> Manifest {
-    let mut manifest = *declared;
-    for (index, device) in declared.devices() {
-        let attachment = match device.kind {
-            DeviceKind::Net => Attachment::Net { mac: [0; 6], mtu_bytes: 0, fd: 0 },
-            DeviceKind::Block => {
-                Attachment::Block { capacity_bytes: 1 << 40, block_bytes: 512, fd: 0 }
-            }
-        };
-        manifest.attach(index, attachment);
-    }
-    manifest
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let image = &self.image;
@@ -117,9 +115,20 @@ impl fmt::Display for Report {
             writeln!(f, "segment   {start:#x}..{end:#x} {}", segment.access)?;
         }
         writeln!(f, "heap      from {:#x}", image.kernel_end)?;
-        for (index, device) in image.manifest.devices() {
+        for ((index, device), attached) in self.manifest.devices().zip(&self.attached) {
+            let mut text = format!("{} {}", device.kind, device.name);
+            if let Some(Attachment::Block { capacity_bytes, block_bytes, .. }) = device.attachment {
+                let blocks = capacity_bytes / u64::from(block_bytes);
+                let _ = match attached {
+                    true => write!(text, ", {blocks} blocks of {block_bytes} bytes"),
+                    false => write!(
+                        text,
+                        ", not attached: shown with {blocks} blocks of {block_bytes} bytes"
+                    ),
+                };
+            }
             let access = if self.is_read_only(index) { " (read-only)" } else { "" };
-            writeln!(f, "device    {} {}{access}", device.kind, device.name)?;
+            writeln!(f, "device    {text}{access}")?;
         }
         let features: Vec<&str> = self.granted.features.names().collect();
         if !features.is_empty() {
@@ -127,11 +136,52 @@ impl fmt::Display for Report {
         }
         writeln!(f, "policy    {}", self.policy.summary())?;
         write!(f, "{}", self.policy)?;
-        writeln!(f, "filter    {} instructions", self.filter_instructions)
+        let instructions = self.filter.instructions().len();
+        writeln!(f, "filter    {instructions} instructions, of which a permitted call takes")?;
+        for (call, steps) in self.steps() {
+            writeln!(f, "  {call:<16}{} to {}", steps.start(), steps.end())?;
+        }
+        write!(f, "{}", self.filter)?;
+        match (self.granted.features.contains(Features::STUB), &self.strays[..]) {
+            (false, _) => writeln!(f, "stub      none: every system call instruction counts"),
+            (true, []) => writeln!(f, "stub      no other system call instruction in the code"),
+            (true, strays) => {
+                let count = strays.len();
+                writeln!(
+                    f,
+                    "stub      {count} byte sequences elsewhere, which the filter refuses"
+                )?;
+                strays.iter().try_for_each(|stray| writeln!(f, "  {stray}"))
+            }
+        }
     }
 }
 
 impl Report {
+    /// For each call, the fewest and the most instructions that the filter takes to permit it.
+    fn steps(&self) -> Vec<(&'static str, RangeInclusive<usize>)> {
+        let steps = |rule: &Rule| {
+            let mut call = CallData {
+                architecture: ARCHITECTURE_X86_64,
+                number: rule.call.number() as u32,
+                address: self.policy.callers().last,
+                arguments: [0; 6],
+            };
+            for condition in &rule.conditions {
+                call.arguments[usize::from(condition.argument)] = condition.value;
+            }
+            self.filter.run(&call).1
+        };
+        let of_call = |call| {
+            let rules = self.policy.rules().iter().filter(move |rule| rule.call == call);
+            let (least, most) = rules
+                .map(steps)
+                .fold((usize::MAX, 0), |(least, most), steps| (least.min(steps), most.max(steps)));
+            (call.name(), least..=most)
+        };
+        self.policy.calls().into_iter().map(of_call).collect()
+    }
+
     fn is_read_only(&self, index: usize) -> bool {
         self.granted.read_only & (1 << index) != 0
     }
@@ -145,18 +195,41 @@ impl Report {
                 segment.address, segment.memory_bytes, segment.file_bytes, segment.access
             )
         });
-        let devices = image.manifest.devices().map(|(index, device)| {
+        let devices = self.manifest.devices().zip(&self.attached).map(|((index, device), attached)| {
             let (kind, name) = (device.kind, device.name);
             let read_only = self.is_read_only(index);
-            format!(r#"{{"kind":"{kind}","name":"{name}","read_only":{read_only}}}"#)
+            let size = match device.attachment {
+                Some(Attachment::Block { capacity_bytes, block_bytes, .. }) => {
+                    format!(r#","capacity_bytes":{capacity_bytes},"block_bytes":{block_bytes}"#)
+                }
+                _ => String::new(),
+            };
+            format!(
+                r#"{{"kind":"{kind}","name":"{name}","read_only":{read_only},"attached":{attached}{size}}}"#
+            )
         });
         let calls = self.policy.calls().into_iter().map(|call| text(call.name()));
         let rules = self.policy.rules().iter().map(|rule| {
             let conditions = rule.conditions.iter().map(|condition| text(&condition.to_string()));
             format!(r#"{{"call":"{}","conditions":{}}}"#, rule.call.name(), array(conditions))
         });
+        let steps = self.steps().into_iter().map(|(call, steps)| {
+            format!(r#"{{"call":"{call}","least":{},"most":{}}}"#, steps.start(), steps.end())
+        });
+        let disassembly = self.filter.to_string();
+        let filter = self.filter.to_bytes();
+        let filter =
+            filter.chunks(INSTRUCTION_BYTES).zip(disassembly.lines()).map(|(bytes, line)| {
+                let bytes: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+                let words = line.trim_start().split_once("  ").map_or(line, |(_, words)| words);
+                format!(r#"{{"bytes":"{bytes}","text":{}}}"#, text(words))
+            });
+        let strays = self.strays.iter().map(|stray| {
+            format!(r#"{{"address":{},"instruction":"{}"}}"#, stray.address, stray.instruction)
+        });
+        let callers = self.policy.callers();
         format!(
-            r#"{{"target":"{}","abi_version":{},"entry":{},"kernel_end":{},"segments":{},"devices":{},"features":{},"calls":{},"rules":{},"filter_instructions":{}}}"#,
+            r#"{{"target":"{}","abi_version":{},"entry":{},"kernel_end":{},"segments":{},"devices":{},"features":{},"calls":{},"callers":{{"first":{},"last":{}}},"rules":{},"filter_instructions":{},"filter_steps":{},"filter":{},"strays":{}}}"#,
             note::target_name(image.abi.target),
             image.abi.version,
             image.entry,
@@ -165,8 +238,13 @@ impl Report {
             array(devices),
             array(self.granted.features.names().map(text)),
             array(calls),
+            callers.first,
+            callers.last,
             array(rules),
-            self.filter_instructions,
+            self.filter.instructions().len(),
+            array(steps),
+            array(filter),
+            array(strays),
         )
     }
 }

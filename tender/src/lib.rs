@@ -5,13 +5,17 @@
 //! |---|---|
 //! | [`options`] | the command line |
 //! | [`elf`] | reads and checks the unikernel's file |
+//! | [`descriptors`] | which number each descriptor has in the guest |
 //! | [`device`] | attaches what the user named to what the unikernel declares |
 //! | [`policy`] | which system calls with which arguments, and the filter made of it |
 //! | [`memory`] | maps, loads and protects guest memory |
 //! | `launch` | strips the process and jumps, leaving nothing of the tender behind |
 //! | [`run`] | all of this in order |
-//! | [`supervise`] | the processes of a guest with user networks |
+//! | [`supervise`] | the processes: the guest, its gateways, and what stays to watch over them |
+//! | `jail` | namespaces around those |
+//! | `record`, `report`, [`symbols`] | what is told about a guest's death |
 //! | [`inspect`] | a report instead of a run |
+//! | `stray` | system call instructions outside of a guest's stub |
 //!
 //! Input from outside (command line, file, devices) is refused with an error, never a panic.
 //! Only the binary prints and exits.
@@ -19,6 +23,7 @@
 #[cfg(not(all(target_os = "linux", target_arch = "x86_64")))]
 compile_error!("the tender knows Linux on x86-64 only");
 
+pub mod descriptors;
 pub mod device;
 pub mod elf;
 pub mod entropy;
@@ -28,7 +33,12 @@ pub mod options;
 pub mod policy;
 pub mod run;
 pub mod supervise;
+pub mod symbols;
 
+mod jail;
 mod launch;
+mod record;
+mod report;
+mod stray;
 
 pub use inspect::{Report, inspect};

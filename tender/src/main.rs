@@ -3,34 +3,37 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tender::descriptors;
 use tender::options::{self, Command, ReportForm};
+use tender::run::End;
 use tender::supervise::{self, Outcome};
 
 fn main() -> ExitCode {
+    if let Err(error) = descriptors::fill_standard_streams() {
+        return fail(&error);
+    }
     match options::parse(std::env::args_os().skip(1)) {
         Err(error) => fail(&error),
         Ok(Command::Help) => print(&options::help()),
         Ok(Command::Version) => print(&format!("{}\n", options::VERSION)),
-        Ok(Command::Inspect { kernel, form, memory_bytes }) => {
-            match (tender::inspect(&kernel, memory_bytes), form) {
-                (Err(error), _) => fail(&error),
-                (Ok(report), ReportForm::Text) => print(&report.to_string()),
-                (Ok(report), ReportForm::Json) => print(&format!("{}\n", report.to_json())),
-            }
-        }
+        Ok(Command::Inspect { options, form }) => match (tender::inspect(&options), form) {
+            (Err(error), _) => fail(&error),
+            (Ok(report), ReportForm::Text) => print(&report.to_string()),
+            (Ok(report), ReportForm::Json) => print(&format!("{}\n", report.to_json())),
+        },
         Ok(Command::Run(options)) => run(*options),
     }
 }
 
 fn run(options: options::Options) -> ExitCode {
-    match tender::run::run(options, &mut |line| tell(line)) {
-        Err(error) => fail(&error),
-        Ok(Outcome::Exited(status)) => ExitCode::from(status as u8),
-        Ok(Outcome::Killed(signal)) => {
-            let reason = supervise::explain(signal);
-            tell(&format!("the guest was killed by {signal} ({reason})"));
-            supervise::die_by(signal)
-        }
+    let End { outcome, report } = match tender::run::run(options, &mut |line| tell(line)) {
+        Err(error) => return fail(&error),
+        Ok(end) => end,
+    };
+    report.iter().for_each(|line| tell(line));
+    match outcome {
+        Outcome::Exited(status) => ExitCode::from(status as u8),
+        Outcome::Killed(signal) => supervise::die_by(signal),
     }
 }
 

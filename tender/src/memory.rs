@@ -9,12 +9,18 @@
 //! | 0x14000 | command line, two pages | rw |
 //! | 0x16000 | the launch code, see [`crate::launch`] | rx |
 //! | 0x17000 | what the launch code reads, and the filter, up to 0x20000 | r |
+//! | 0x20000 | under a supervisor: how the guest died, shared with it | rw |
+//! | 0x22000 | under a supervisor: the stack of the code that notes this, up to 0x30000 | rw |
 //! | 0x100000 | the image's segments | as the image says |
 //! | `kernel_end` | heap and stack, to the end of memory | rw |
 //!
+//! A guest that asks for it ([`Features::PLACEMENT`]) gets heap and stack at random addresses
+//! instead, each with nothing around it; its image cannot be moved, as the ABI has fixed addresses.
 //! Pages that belong to nothing, such as those between two segments, cannot be accessed. Once
 //! protected, memory takes no more writes from here. Nothing is ever unmapped: the process ends as
 //! the guest, or soon.
+//!
+//! [`Features::PLACEMENT`]: solo5_sys::extension::Features::PLACEMENT
 
 use std::fs::File;
 use std::io;
@@ -27,10 +33,11 @@ use nix::errno::Errno;
 use nix::libc::c_void;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use solo5_sys::layout::{
-    COMMAND_LINE_MAX_BYTES, EXTENSION_PAGE, LOAD_BASE, MEMORY_BASE, PAGE_BYTES,
+    COMMAND_LINE_MAX_BYTES, EXTENSION_PAGE, LOAD_BASE, MEMORY_BASE, PAGE_BYTES, STACK_BYTES,
 };
 
 use crate::elf::{Access, Image, Segment};
+use crate::entropy;
 
 /// Where the manifest copy lies.
 pub const MANIFEST: u64 = 0x1_2000;
@@ -44,10 +51,14 @@ pub const LAUNCH_PARAMETERS: u64 = 0x1_7000;
 pub const FILTER: u64 = 0x1_8000;
 /// End of the low region.
 pub const LOW_END: u64 = 0x2_0000;
+/// Where the record of a guest's death lies: one page.
+pub const RECORD: u64 = LOW_END;
+/// Where the stack of the code lies that writes it.
+pub const SIGNAL_STACK: Range<u64> = 0x2_2000..0x3_0000;
 
 const _: () = assert!(MANIFEST + solo5_sys::manifest::MAX_BYTES as u64 <= COMMAND_LINE);
 const _: () = assert!(COMMAND_LINE + COMMAND_LINE_MAX_BYTES as u64 + 1 == LAUNCH_CODE);
-const _: () = assert!(LOW_END <= LOAD_BASE);
+const _: () = assert!(LOW_END <= LOAD_BASE && SIGNAL_STACK.end <= LOAD_BASE);
 
 /// End of what a process can map with four-level page tables; with five levels the kernel maps
 /// nothing above it unasked.
@@ -87,17 +98,50 @@ pub enum Error {
     /// A failure of `mprotect`.
     #[error("cannot protect guest memory: {0}")]
     Protect(Errno),
+    /// Random addresses that are all taken.
+    #[error("found no free place in the address space for the guest's heap and stack")]
+    NoPlace,
+    /// No random numbers for them.
+    #[error(transparent)]
+    Entropy(#[from] entropy::Error),
     /// The file changed or cannot be read.
     #[error("cannot load the unikernel: {0}")]
     Read(#[from] io::Error),
 }
 
+/// Where a guest's heap and stack are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// The heap; with the stack at its end where that has no place of its own.
+    pub heap: Range<u64>,
+    /// The address behind the stack.
+    pub stack_end: u64,
+}
+
+/// How much memory a guest has, and how it is to be laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// All of it, in bytes.
+    pub memory_bytes: u64,
+    /// Whether heap and stack lie at random addresses.
+    pub scattered: bool,
+    /// Whether the heap can be executed.
+    pub execute_heap: bool,
+}
+
 /// Mapped guest memory, to be filled.
 #[derive(Debug)]
 pub struct Memory {
-    low: NonNull<c_void>,
-    main: NonNull<c_void>,
-    bytes: u64,
+    plan: Plan,
+    placement: Placement,
+    regions: Vec<Region>,
+}
+
+/// A mapping.
+#[derive(Debug)]
+struct Region {
+    addresses: Range<u64>,
+    start: NonNull<c_void>,
 }
 
 /// Guest memory as the guest finds it.
@@ -105,26 +149,44 @@ pub struct Memory {
 pub struct Protected(());
 
 impl Memory {
-    /// Maps memory that ends at `bytes`: the low region writable, the rest inaccessible.
+    /// Maps all of a guest's memory and loads the image's segments from its file. The low region
+    /// is still empty and writable; the rest is as the guest is to find it.
     ///
     /// # Errors
-    /// If something is in the way or a limit forbids it.
-    ///
-    /// # Panics
-    /// If `bytes` is no multiple of the page size or not above the base; the options and the
-    /// image have been checked for that.
-    pub fn map(bytes: u64) -> Result<Self, Error> {
-        assert!(bytes > LOAD_BASE && bytes.is_multiple_of(PAGE_BYTES));
-        let writable = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
-        let low = map_range(MEMORY_BASE..LOW_END, writable).map_err(|e| explain(e, bytes))?;
-        let main =
-            map_range(LOAD_BASE..bytes, ProtFlags::PROT_NONE).map_err(|e| explain(e, bytes))?;
-        Ok(Self { low, main, bytes })
+    /// If something is in the way, a limit forbids it, or the file ends before its image does.
+    pub fn load(image: &Image, file: &File, plan: Plan) -> Result<Self, Error> {
+        let placement =
+            Placement { heap: image.kernel_end..plan.memory_bytes, stack_end: plan.memory_bytes };
+        let mut memory = Self { placement, plan, regions: Vec::new() };
+        memory.map(MEMORY_BASE..LOW_END, READ_WRITE)?;
+        for segment in &image.segments {
+            memory.load_segment(segment, file)?;
+        }
+        let mut protection = READ_WRITE;
+        protection.set(ProtFlags::PROT_EXEC, plan.execute_heap);
+        if plan.scattered {
+            let heap_bytes = plan.memory_bytes - image.kernel_end - STACK_BYTES;
+            let heap = memory.map_somewhere(heap_bytes, protection)?;
+            let stack_end = memory.map_somewhere(STACK_BYTES, protection)?.end;
+            memory.placement = Placement { heap, stack_end };
+        } else {
+            memory.map(memory.placement.heap.clone(), protection)?;
+        }
+        Ok(memory)
     }
 
-    /// The first address beyond memory.
-    pub fn end(&self) -> u64 {
-        self.bytes
+    /// Where heap and stack are.
+    pub fn placement(&self) -> &Placement {
+        &self.placement
+    }
+
+    /// What lies between the mapped regions and behind them, from the image on.
+    pub(crate) fn gaps(&self) -> Vec<Range<u64>> {
+        let mut mapped: Vec<_> = self.regions.iter().map(|region| &region.addresses).collect();
+        mapped.sort_by_key(|range| range.start);
+        let next_starts = mapped.iter().skip(1).map(|range| range.start).chain([TASK_END]);
+        let gaps = mapped.iter().zip(next_starts).map(|(range, next)| range.end..next);
+        gaps.filter(|gap| gap.start >= LOAD_BASE && !gap.is_empty()).collect()
     }
 
     /// Copies `contents` to `address` in the low region.
@@ -134,33 +196,29 @@ impl Memory {
     pub fn write_low(&mut self, address: u64, contents: &[u8]) {
         let end = address + contents.len() as u64;
         assert!(MEMORY_BASE <= address && end <= LOW_END);
-        let offset = (address - MEMORY_BASE) as usize;
-        // SAFETY: the offset was checked to lie in the mapping.
-        let target = unsafe { self.low.byte_add(offset) }.cast::<u8>().as_ptr();
+        let target = self.pointer(address..end).cast::<u8>().as_ptr();
         // SAFETY: `target` and as many bytes as `contents` has lie in the low region, which is
         // writable until `protect`; nothing else points there.
         unsafe { target.copy_from_nonoverlapping(contents.as_ptr(), contents.len()) };
     }
 
-    /// Loads the image's segments from its file and gives all pages their protection.
+    /// Maps what the code needs that notes how a guest died: its stack, and the page of the record,
+    /// which a child shares.
     ///
     /// # Errors
-    /// If the file ends before its image does, or a protection cannot be set.
-    pub fn load(&mut self, image: &Image, file: &File) -> Result<(), Error> {
-        for segment in &image.segments {
-            self.read_segment(segment, file)?;
-            self.set_protection(segment.pages(), flags(segment.access))?;
-        }
+    /// If something is in the way.
+    pub fn map_record() -> Result<(), Error> {
+        map_range(SIGNAL_STACK, READ_WRITE, MapFlags::MAP_PRIVATE).map_err(Error::Map)?;
+        let record = RECORD..RECORD + PAGE_BYTES;
+        map_range(record, READ_WRITE, MapFlags::MAP_SHARED).map_err(Error::Map)?;
         Ok(())
     }
 
-    /// Opens the heap, from `kernel_end` to the end, and seals the low region.
+    /// Seals the low region.
     ///
     /// # Errors
     /// If a protection cannot be set.
-    pub fn protect(mut self, kernel_end: u64, execute_heap: bool) -> Result<Protected, Error> {
-        let heap = Access { read: true, write: true, execute: execute_heap };
-        self.set_protection(kernel_end..self.bytes, flags(heap))?;
+    pub fn protect(mut self) -> Result<Protected, Error> {
         let read = ProtFlags::PROT_READ;
         self.set_protection(EXTENSION_PAGE..EXTENSION_PAGE + PAGE_BYTES, read)?;
         let code = LAUNCH_CODE..LAUNCH_CODE + PAGE_BYTES;
@@ -169,43 +227,75 @@ impl Memory {
         Ok(Protected(()))
     }
 
-    fn read_segment(&mut self, segment: &Segment, file: &File) -> Result<(), Error> {
-        if segment.file_bytes == 0 {
-            return Ok(());
+    fn load_segment(&mut self, segment: &Segment, file: &File) -> Result<(), Error> {
+        self.map(segment.pages(), READ_WRITE)?;
+        if segment.file_bytes > 0 {
+            let start = self.pointer(segment.address..segment.address + segment.file_bytes);
+            let bytes = segment.file_bytes as usize;
+            // SAFETY: the range lies in the mapping, is readable and writable since the line above,
+            // zero-filled, and referred to by nothing else.
+            let target =
+                unsafe { std::slice::from_raw_parts_mut(start.cast::<u8>().as_ptr(), bytes) };
+            file.read_exact_at(target, segment.file_offset)?;
         }
-        self.set_protection(segment.pages(), ProtFlags::PROT_READ | ProtFlags::PROT_WRITE)?;
-        let start = self.pointer(segment.address..segment.address + segment.file_bytes);
-        // SAFETY: the range lies in the mapping, is readable and writable since the line above,
-        // zero-filled, and referred to by nothing else.
-        let target = unsafe {
-            std::slice::from_raw_parts_mut(start.cast::<u8>().as_ptr(), segment.file_bytes as usize)
-        };
-        Ok(file.read_exact_at(target, segment.file_offset)?)
+        match flags(segment.access) {
+            READ_WRITE => Ok(()),
+            protection => self.set_protection(segment.pages(), protection),
+        }
+    }
+
+    fn map(&mut self, addresses: Range<u64>, protection: ProtFlags) -> Result<(), Error> {
+        let start = map_range(addresses.clone(), protection, MapFlags::MAP_PRIVATE)
+            .map_err(|error| explain(error, &addresses, self.plan.memory_bytes))?;
+        self.regions.push(Region { addresses, start });
+        Ok(())
+    }
+
+    /// Maps `bytes` at a random address, with nothing of the guest's near it.
+    fn map_somewhere(&mut self, bytes: u64, protection: ProtFlags) -> Result<Range<u64>, Error> {
+        const ATTEMPTS: usize = 64;
+        const LOWEST: u64 = 1 << 32;
+        const DISTANCE: u64 = 1 << 30;
+        let pages = (TASK_END - LOWEST).saturating_sub(bytes) / PAGE_BYTES;
+        for _ in 0..ATTEMPTS {
+            let random = u64::from_le_bytes(entropy::bytes()?);
+            let Some(page) = random.checked_rem(pages) else { break };
+            let start = LOWEST + page * PAGE_BYTES;
+            let around = start - DISTANCE..start + bytes + DISTANCE;
+            let is_near = |region: &Region| {
+                region.addresses.start < around.end && around.start < region.addresses.end
+            };
+            if self.regions.iter().any(is_near) {
+                continue;
+            }
+            match self.map(start..start + bytes, protection) {
+                // The tender itself has something there.
+                Err(Error::Collision { .. }) => {}
+                mapped => return mapped.map(|()| start..start + bytes),
+            }
+        }
+        Err(Error::NoPlace)
     }
 
     fn set_protection(&mut self, range: Range<u64>, flags: ProtFlags) -> Result<(), Error> {
         let bytes = (range.end - range.start) as usize;
         let start = self.pointer(range);
         // SAFETY: the range lies in guest memory, which only this value refers to.
-        unsafe { mman::mprotect(start, bytes, flags) }.map_err(|error| match error {
-            Errno::ENOMEM => Error::Limit { memory_mib: self.bytes >> 20 },
-            other => Error::Protect(other),
-        })
+        unsafe { mman::mprotect(start, bytes, flags) }.map_err(Error::Protect)
     }
 
-    /// The pointer to a range of the low or the main region.
+    /// The pointer to a range of one region.
     fn pointer(&self, range: Range<u64>) -> NonNull<c_void> {
-        let (region, base) = if range.start < LOW_END {
-            assert!(MEMORY_BASE <= range.start && range.end <= LOW_END);
-            (self.low, MEMORY_BASE)
-        } else {
-            assert!(LOAD_BASE <= range.start && range.end <= self.bytes);
-            (self.main, LOAD_BASE)
+        let holds = |region: &&Region| {
+            region.addresses.start <= range.start && range.end <= region.addresses.end
         };
+        let region = self.regions.iter().find(holds).expect("a range of guest memory");
         // SAFETY: the range was checked to lie in the region.
-        unsafe { region.byte_add((range.start - base) as usize) }
+        unsafe { region.start.byte_add((range.start - region.addresses.start) as usize) }
     }
 }
+
+const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 fn flags(access: Access) -> ProtFlags {
     let mut flags = ProtFlags::PROT_NONE;
@@ -215,33 +305,37 @@ fn flags(access: Access) -> ProtFlags {
     flags
 }
 
-fn map_range(range: Range<u64>, protection: ProtFlags) -> Result<NonNull<c_void>, Errno> {
+fn map_range(
+    range: Range<u64>,
+    protection: ProtFlags,
+    kind: MapFlags,
+) -> Result<NonNull<c_void>, Errno> {
     let start = NonZeroUsize::new(range.start as usize).ok_or(Errno::EINVAL)?;
     let bytes = NonZeroUsize::new((range.end - range.start) as usize).ok_or(Errno::EINVAL)?;
-    let flags = MapFlags::MAP_PRIVATE | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
+    let flags = kind | MapFlags::MAP_NORESERVE | MapFlags::MAP_FIXED_NOREPLACE;
     // SAFETY: without replacing anything, a new mapping disturbs nobody.
     let mapped = unsafe { mman::mmap_anonymous(Some(start), bytes, protection, flags) }?;
     // Kernels before 4.17 take the address for a mere hint.
     if mapped.as_ptr().addr() == start.get() { Ok(mapped) } else { Err(Errno::EEXIST) }
 }
 
-fn explain(error: Errno, bytes: u64) -> Error {
-    let memory_mib = bytes >> 20;
-    let collision = Error::Collision { memory_mib, largest_mib: lowest_own_address() >> 20 };
+fn explain(error: Errno, wanted: &Range<u64>, memory_bytes: u64) -> Error {
+    let memory_mib = memory_bytes >> 20;
     match error {
-        Errno::EEXIST => collision,
-        Errno::ENOMEM | Errno::EINVAL if bytes > TASK_END => collision,
+        Errno::EEXIST => {
+            Error::Collision { memory_mib, largest_mib: lowest_own_address(wanted.start) >> 20 }
+        }
         Errno::ENOMEM | Errno::EAGAIN => Error::Limit { memory_mib },
         Errno::EPERM => Error::LowAddress,
         other => Error::Map(other),
     }
 }
 
-/// The lowest address above the guest's base at which the tender itself has something mapped.
-fn lowest_own_address() -> u64 {
+/// The lowest address from `start` on at which the tender itself has something mapped.
+fn lowest_own_address(start: u64) -> u64 {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
     maps.lines()
         .filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
-        .find(|&start| start > LOAD_BASE)
+        .find(|&mapped| mapped >= start)
         .unwrap_or(TASK_END)
 }

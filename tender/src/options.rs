@@ -23,12 +23,10 @@ pub enum Command {
     Run(Box<Options>),
     /// Report what a unikernel is and would be permitted.
     Inspect {
-        /// The unikernel's file.
-        kernel: PathBuf,
+        /// How it would be run; not all of its devices need be attached.
+        options: Box<Options>,
         /// The form of the report.
         form: ReportForm,
-        /// The memory that it would have, in bytes.
-        memory_bytes: u64,
     },
     /// Print the help.
     Help,
@@ -54,6 +52,11 @@ pub struct Options {
     pub execute_heap: bool,
     /// Whether to end when the process ends that started the tender.
     pub die_with_parent: bool,
+    /// Whether to stay as the guest's supervisor, instead of becoming the guest.
+    pub supervised: bool,
+    /// Whether to put the processes into a jail: certainly, certainly not, or where there is a user
+    /// network and the host permits it.
+    pub jail: Option<bool>,
     /// Whether to say what is attached and permitted.
     pub verbose: bool,
     /// What is attached.
@@ -86,6 +89,9 @@ pub enum Error {
     /// Given twice.
     #[error("{0} is given twice")]
     Twice(&'static str),
+    /// Two that exclude each other.
+    #[error("{0} and {1} exclude each other")]
+    Excluded(&'static str, &'static str),
     /// A size of memory that is none.
     #[error("--mem={0}: memory is a whole number of megabytes, from 2 to {max}", max = TASK_END >> 20)]
     Memory(String),
@@ -117,15 +123,23 @@ the unikernel declares must be attached; `tender --inspect KERNEL` lists them.
 Options:
   --mem=MB                        memory of the guest in megabytes (default {memory})
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
+  --jail                          put the guest into namespaces of its own, with an empty root and
+                                  an unprivileged user; by default this is done for guests with a
+                                  `user` network if the host permits it
+  --no-jail                       don't
+  --no-supervisor                 become the guest, as solo5-spt does, instead of staying to watch
+                                  over it: one process, and no report when the guest dies
   --die-with-parent               end when the process ends that started this one
   --verbose                       say what is attached and which system calls are permitted
-  --inspect[=json]                don't run: report devices, segments and system call policy
+  --inspect[=json]                don't run: report devices, segments, system call policy and its
+                                  filter; with the other options, exactly as they would be in force
   --help                          print this and exit
   --version                       print the version and exit
 
 The tender's exit status is the guest's: 0 to 254, or 255 if it aborted. A guest that violates
-its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139).
-If the guest cannot be started, the status is 1 and one line on standard error says why.
+its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139);
+standard error then says what it did, where, and what was in its registers. If the guest cannot
+be started, the status is 1 and one line on standard error says why.
 
 Examples:
   tender hello.spt Hello
@@ -168,6 +182,9 @@ struct Parser {
     memory_bytes: Option<u64>,
     execute_heap: Option<()>,
     die_with_parent: Option<()>,
+    no_supervisor: Option<()>,
+    jail: Option<()>,
+    no_jail: Option<()>,
     verbose: Option<()>,
     inspect: Option<ReportForm>,
     devices: device::Options,
@@ -183,6 +200,9 @@ impl Parser {
             }
             "--x-exec-heap" => flag(&mut self.execute_heap, "--x-exec-heap", value),
             "--die-with-parent" => flag(&mut self.die_with_parent, "--die-with-parent", value),
+            "--no-supervisor" => flag(&mut self.no_supervisor, "--no-supervisor", value),
+            "--jail" => flag(&mut self.jail, "--jail", value),
+            "--no-jail" => flag(&mut self.no_jail, "--no-jail", value),
             "--verbose" => flag(&mut self.verbose, "--verbose", value),
             "--inspect" => set(&mut self.inspect, "--inspect", parse_form(value)?),
             "--help" => Err(Error::ValueUnwanted("--help")),
@@ -198,23 +218,53 @@ impl Parser {
     }
 
     fn finish(
-        self,
+        mut self,
         kernel: PathBuf,
         arguments: impl Iterator<Item = OsString>,
     ) -> Result<Command, Error> {
-        let memory_bytes = self.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES);
-        if let Some(form) = self.inspect {
-            return Ok(Command::Inspect { kernel, form, memory_bytes });
+        let arguments: Vec<OsString> = arguments.collect();
+        if self.inspect.is_some() {
+            // The guest does not run, so what stands here may well be meant for the tender.
+            for argument in &arguments {
+                match self.accept(argument) {
+                    Ok(()) | Err(Error::Unknown(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
         }
-        Ok(Command::Run(Box::new(Options {
-            memory_bytes,
+        let form = self.inspect;
+        let options = Box::new(self.options(kernel, arguments)?);
+        Ok(match form {
+            Some(form) => Command::Inspect { options, form },
+            None => Command::Run(options),
+        })
+    }
+
+    fn options(self, kernel: PathBuf, arguments: Vec<OsString>) -> Result<Options, Error> {
+        let supervised = self.no_supervisor.is_none();
+        let jail = match (self.jail, self.no_jail) {
+            (Some(()), Some(())) => return Err(Error::Excluded("--jail", "--no-jail")),
+            (Some(()), None) if !supervised => {
+                return Err(Error::Excluded("--no-supervisor", "--jail"));
+            }
+            (Some(()), None) => Some(true),
+            (None, Some(())) => Some(false),
+            (None, None) => None,
+        };
+        if !supervised && self.devices.need_gateway() {
+            return Err(Error::Excluded("--no-supervisor", "--net:NAME=user"));
+        }
+        Ok(Options {
+            memory_bytes: self.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),
             execute_heap: self.execute_heap.is_some(),
             die_with_parent: self.die_with_parent.is_some(),
+            supervised,
+            jail,
             verbose: self.verbose.is_some(),
             devices: self.devices,
             kernel,
             command_line: join(arguments)?,
-        })))
+        })
     }
 }
 
@@ -253,8 +303,8 @@ fn parse_form(value: Option<&OsStr>) -> Result<ReportForm, Error> {
     }
 }
 
-fn join(arguments: impl Iterator<Item = OsString>) -> Result<Vec<u8>, Error> {
-    let arguments: Vec<Vec<u8>> = arguments.map(OsString::into_vec).collect();
+fn join(arguments: Vec<OsString>) -> Result<Vec<u8>, Error> {
+    let arguments: Vec<Vec<u8>> = arguments.into_iter().map(OsString::into_vec).collect();
     let line = arguments.join(&b' ');
     let fits = line.len() <= COMMAND_LINE_MAX_BYTES;
     if fits { Ok(line) } else { Err(Error::ArgumentsTooLong(line.len())) }

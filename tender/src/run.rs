@@ -1,29 +1,30 @@
 //! Runs a unikernel: read, attach, derive the policy, load, launch.
 //!
-//! Without user networks the process itself becomes the guest. With them it stays as the
-//! supervisor of the guest and its gateways ([`crate::supervise`]).
+//! The process stays as the supervisor of the guest and of its gateways ([`crate::supervise`]);
+//! or, if it is told to, becomes the guest itself.
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use solo5_sys::boot::BootInfo;
-use solo5_sys::extension::{Extension, Features, Request};
+use solo5_sys::extension::{self, Extension, Features, Request};
 use solo5_sys::hypercall::TIMER_EVENT;
 use solo5_sys::layout::{BOOT_INFO, EXTENSION_PAGE};
 use solo5_sys::manifest::{DeviceKind, MAX_BYTES, Manifest};
 
 use crate::device::{self, Attached};
 use crate::elf::Image;
-use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory};
+use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
 use crate::options::Options;
-use crate::policy::filter::{self, Filter};
-use crate::policy::{Policy, Waiting};
-use crate::supervise::{self, Outcome};
-use crate::{entropy, inspect, launch};
+use crate::policy::bpf::{Program, Verdict};
+use crate::policy::{Policy, Waiting, filter};
+use crate::record::Record;
+use crate::supervise::{self, Jailing, Outcome};
+use crate::{descriptors, entropy, inspect, launch, report};
 
 /// Why a unikernel could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,9 @@ pub enum Error {
     /// Its random seed.
     #[error(transparent)]
     Entropy(#[from] entropy::Error),
+    /// Its descriptors.
+    #[error(transparent)]
+    Descriptors(#[from] descriptors::Error),
     /// The epoll set or the timer.
     #[error("cannot make the guest's epoll set: {0}")]
     Waiting(Errno),
@@ -54,6 +58,15 @@ pub enum Error {
     Supervise(#[from] supervise::Error),
 }
 
+/// How a guest has ended.
+#[derive(Debug)]
+pub struct End {
+    /// In which way.
+    pub outcome: Outcome,
+    /// What there is to say about it, in lines for people; nothing, if it ended well.
+    pub report: Vec<String>,
+}
+
 /// Everything that a guest needs, attached and checked.
 struct Guest {
     options: Options,
@@ -62,8 +75,9 @@ struct Guest {
     granted: Request,
     manifest: Manifest,
     descriptors: Vec<OwnedFd>,
-    waiting: WaitingSet,
-    filter: Filter,
+    waiting: Waiting,
+    null: OwnedFd,
+    filter: Program,
 }
 
 /// Runs a unikernel. Comes back only with an error, or, in the supervisor, when the guest has
@@ -74,7 +88,7 @@ struct Guest {
 ///
 /// # Errors
 /// Before the guest has run one instruction.
-pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<Outcome, Error> {
+pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
     launch::check_kernel()?;
     if options.die_with_parent {
         launch::die_with_parent()?;
@@ -82,54 +96,103 @@ pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<Outcome, Error
     options.devices.check_descriptors()?;
     let mut keep = options.descriptors();
     keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
-    launch::close_others(keep)?;
+    descriptors::close_others(keep)?;
 
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
     let granted = inspect::grant(&image.request);
-    let Attached { manifest, descriptors, gateways, descriptions } =
+    let Attached { manifest, mut descriptors, gateways, descriptions } =
         device::attach(&options.devices, &image.manifest, &granted)?;
-    let waiting = WaitingSet::new(&manifest, &descriptors, &granted).map_err(Error::Waiting)?;
-    let policy = Policy::new(&manifest, &granted, waiting.of_policy());
-    let filter = Filter::compile(&policy)?;
+    let waiting = Waiting::of(&manifest, &granted);
+    let policy = Policy::new(&manifest, &granted, waiting, options.memory_bytes);
+    let filter = filter::compile(&policy, options.otherwise())?;
     if options.verbose {
         descriptions.iter().for_each(|line| say(line));
         say(&format!("policy: {}", policy.summary()));
     }
-    let guest = Guest { options, file, image, granted, manifest, descriptors, waiting, filter };
-    if gateways.is_empty() {
-        guest.launch().map(|never| match never {})
-    } else {
-        supervise::run(gateways, guest, Guest::launch)
+    if waiting != Waiting::Ppoll {
+        let set = make_waiting_set(&manifest, &descriptors).map_err(Error::Waiting)?;
+        descriptors.extend(set);
+    }
+    let null = descriptors::open_null()?;
+    let verbose = options.verbose;
+    let supervised = options.supervised;
+    let jailing = match options.jail {
+        Some(true) => Jailing::Always,
+        None if !gateways.is_empty() => Jailing::WherePossible,
+        None | Some(false) => Jailing::Never,
+    };
+    // The supervisor reads names of functions from it.
+    let symbols =
+        if supervised { Some(file.try_clone().map_err(memory::Error::Read)?) } else { None };
+    let guest =
+        Guest { options, file, image, granted, manifest, descriptors, waiting, null, filter };
+    let Some(symbols) = symbols else {
+        return guest.launch().map(|never| match never {});
+    };
+    Memory::map_record()?;
+    let mut quiet = |_: &str| {};
+    let say: &mut dyn FnMut(&str) = if verbose { say } else { &mut quiet };
+    let outcome = supervise::run(gateways, guest, jailing, Guest::launch, say)?;
+    let report = match outcome {
+        Outcome::Exited(status) => report::of_status(status),
+        Outcome::Killed(signal) => {
+            // SAFETY: mapped above.
+            let record = unsafe { Record::read() };
+            report::of_signal(signal, record.as_ref(), &policy, &symbols)
+        }
+    };
+    Ok(End { outcome, report })
+}
+
+impl Options {
+    /// What becomes of calls that the policy does not permit.
+    pub(crate) fn otherwise(&self) -> Verdict {
+        if self.supervised { Verdict::Trap } else { Verdict::Kill }
     }
 }
 
 impl Guest {
     /// Loads the image and becomes the guest.
     fn launch(self) -> Result<Infallible, Error> {
-        let mut memory = Memory::map(self.options.memory_bytes)?;
-        memory.load(&self.image, &self.file)?;
+        let plan = Plan {
+            memory_bytes: self.options.memory_bytes,
+            scattered: self.granted.features.contains(Features::PLACEMENT),
+            execute_heap: self.options.execute_heap,
+        };
+        let mut memory = Memory::load(&self.image, &self.file, plan)?;
         self.write_low(&mut memory)?;
         launch::write(&mut memory, self.image.entry, &self.filter);
-        let memory = memory.protect(self.image.kernel_end, self.options.execute_heap)?;
-        let mut keep: Vec<RawFd> = self.descriptors.iter().map(AsRawFd::as_raw_fd).collect();
-        keep.extend(self.waiting.descriptors());
-        // SAFETY: memory was filled above, and the process has one thread, as `run` asks for.
-        Ok(unsafe { launch::enter(memory, &keep) }?)
+        let memory = memory.protect()?;
+        drop(self.file);
+        let behind = descriptors::number(self.descriptors.len()) as u64;
+        descriptors::arrange(self.null, self.descriptors)?;
+        // SAFETY: memory was filled above, the supervisor has mapped the record if there is one, and
+        // the process has one thread, as `run` asks for.
+        Ok(unsafe { launch::enter(memory, behind, self.options.supervised) }?)
     }
 
     fn write_low(&self, memory: &mut Memory) -> Result<(), Error> {
-        let seeded = self.granted.features.contains(Features::SEED);
-        let extension = Extension {
-            features: self.granted.features,
-            read_only: self.granted.read_only,
-            seed: if seeded { entropy::bytes()? } else { [0; 32] },
+        let features = self.granted.features;
+        let placement = match features.contains(Features::PLACEMENT) {
+            false => extension::Placement::default(),
+            true => extension::Placement {
+                heap_start: memory.placement().heap.start,
+                heap_end: memory.placement().heap.end,
+                stack_end: memory.placement().stack_end,
+            },
         };
-        let (epoll_fd, timer_fd) = match self.waiting.of_policy() {
+        let extension = Extension {
+            features,
+            read_only: self.granted.read_only,
+            seed: if features.contains(Features::SEED) { entropy::bytes()? } else { [0; 32] },
+            placement,
+        };
+        let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),
             Waiting::Epoll { epoll_fd, timer_fd } => (epoll_fd, timer_fd),
         };
         let boot = BootInfo {
-            memory_bytes: memory.end(),
+            memory_bytes: self.options.memory_bytes,
             kernel_end: self.image.kernel_end,
             command_line: COMMAND_LINE,
             manifest: MANIFEST,
@@ -146,44 +209,16 @@ impl Guest {
     }
 }
 
-/// What a guest waits with.
-enum WaitingSet {
-    Ppoll,
-    Epoll { epoll: Epoll, timer: TimerFd },
-}
-
-impl WaitingSet {
-    /// Makes the epoll set of Solo5's ABI for guests that need it.
-    fn new(manifest: &Manifest, descriptors: &[OwnedFd], granted: &Request) -> Result<Self, Errno> {
-        if granted.features.contains(Features::PPOLL) {
-            return Ok(Self::Ppoll);
-        }
-        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
-        let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
-        let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
-        epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER_EVENT))?;
-        for ((index, device), fd) in manifest.devices().zip(descriptors) {
-            if device.kind == DeviceKind::Net {
-                epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
-            }
-        }
-        Ok(Self::Epoll { epoll, timer })
-    }
-
-    fn of_policy(&self) -> Waiting {
-        match self {
-            Self::Ppoll => Waiting::Ppoll,
-            Self::Epoll { epoll, timer } => Waiting::Epoll {
-                epoll_fd: epoll.0.as_raw_fd(),
-                timer_fd: timer.as_fd().as_raw_fd(),
-            },
+/// The epoll set and the timer of Solo5's ABI.
+fn make_waiting_set(manifest: &Manifest, devices: &[OwnedFd]) -> Result<[OwnedFd; 2], Errno> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
+    let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
+    epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER_EVENT))?;
+    for ((index, device), fd) in manifest.devices().zip(devices) {
+        if device.kind == DeviceKind::Net {
+            epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
         }
     }
-
-    fn descriptors(&self) -> Vec<RawFd> {
-        match self.of_policy() {
-            Waiting::Ppoll => Vec::new(),
-            Waiting::Epoll { epoll_fd, timer_fd } => vec![epoll_fd, timer_fd],
-        }
-    }
+    Ok([epoll.0, timer.into()])
 }

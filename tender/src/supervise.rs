@@ -1,7 +1,7 @@
-//! The supervisor: what stays of the tender when a guest has user networks.
+//! The supervisor: what stays of the tender beside a guest.
 //!
-//! It starts one process for each gateway and one for the guest, waits, and reports how the
-//! guest ended. Whichever way that is, no process is left: children die with the supervisor, a
+//! It starts one process for each gateway and one for the guest, jailed or not, waits, and says how
+//! the guest ended. Whichever way that is, no process is left: children die with the supervisor, a
 //! guest dies with its gateway, a gateway ends when its wire closes. It carries no traffic.
 
 use std::convert::Infallible;
@@ -16,10 +16,11 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid};
 use solo5_sys::hypercall::EXIT_ABORT;
 
 use crate::device::net::Gateway;
+use crate::jail::{self, Inmate, Ticket};
 use crate::run;
 
 /// How long gateways may take to deliver what the guest sent last.
@@ -47,6 +48,9 @@ pub enum Error {
         /// Its error.
         error: Errno,
     },
+    /// No jail.
+    #[error(transparent)]
+    Jail(#[from] jail::Error),
     /// The gateway's process ended before the guest.
     #[error("the gateway of network '{name}' died ({how}); the guest was stopped")]
     GatewayDied {
@@ -69,35 +73,49 @@ fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
     move |error| Error::Call { call, error }
 }
 
+/// Whether processes are put into a jail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Jailing {
+    /// No.
+    Never,
+    /// If the host lets this user make one.
+    WherePossible,
+    /// Or nothing is started.
+    Always,
+}
+
 /// Starts the gateways, then the guest by `launch`, and waits until all have ended.
 ///
 /// Returns in each of the processes: with the outcome in the supervisor, and in a child that did
-/// not become what it should, so that every process ends through `main`.
+/// not become what it should, so that every process ends through `main`. `say` is told if there is
+/// no jail where one was wanted.
 pub(crate) fn run<G>(
     mut gateways: Vec<Gateway>,
     guest: G,
+    jailing: Jailing,
     launch: fn(G) -> Result<Infallible, run::Error>,
+    say: &mut dyn FnMut(&str),
 ) -> Result<Outcome, run::Error> {
     let signals = take_signals()?;
     let mut running = Vec::new();
     while let Some(gateway) = gateways.pop() {
-        match start(c"tender-gateway")? {
-            Some(pid) => running.push((pid, gateway.name.to_string())),
-            None => {
+        match start(c"tender-gateway", Inmate::Gateway, jailing, say)? {
+            Started::Supervisor(child) => running.push((child, gateway.name.to_string())),
+            Started::Child => {
                 // Dropping closes: a gateway holds its own descriptors only.
                 drop((signals, gateways, guest));
                 return Ok(serve(gateway)?);
             }
         }
     }
-    match start(c"tender-guest")? {
-        None => {
+    match start(c"tender-guest", Inmate::Guest, jailing, say)? {
+        Started::Child => {
             drop(signals);
             launch(guest).map(|never| match never {})
         }
-        Some(pid) => {
+        Started::Supervisor(child) => {
             drop(guest);
-            Ok(Supervisor { guest: pid, gateways: running, signals }.wait()?)
+            Ok(Supervisor { guest: child, gateways: running, signals, asked: None }.wait()?)
         }
     }
 }
@@ -126,22 +144,88 @@ fn take_signals() -> Result<SignalFd, Error> {
     SignalFd::with_flags(&set, flags).map_err(failed("signalfd"))
 }
 
-/// Forks. `None` in the child, which has this name in `ps` and dies with the supervisor.
-fn start(name: &CStr) -> Result<Option<Pid>, Error> {
+/// A process that the supervisor has started.
+struct Child {
+    pid: Pid,
+    /// Its jail's line to the supervisor, by which it knows that that still lives.
+    ticket: Option<Ticket>,
+}
+
+enum Started {
+    /// In the supervisor.
+    Supervisor(Child),
+    /// In the child, which has its name in `ps` and dies with the supervisor.
+    Child,
+}
+
+fn start(
+    name: &CStr,
+    inmate: Inmate,
+    jailing: Jailing,
+    say: &mut dyn FnMut(&str),
+) -> Result<Started, Error> {
+    if jailing == Jailing::Never {
+        return start_free(name);
+    }
+    match start_jailed(name, inmate) {
+        Err(Error::Jail(error)) if jailing == Jailing::WherePossible => {
+            say(&format!("no jail: {error}"));
+            start_free(name)
+        }
+        started => started,
+    }
+}
+
+fn start_free(name: &CStr) -> Result<Started, Error> {
     let supervisor = getpid();
     // SAFETY: the process has one thread, so the child may do whatever the parent may.
     match unsafe { fork() }.map_err(failed("fork"))? {
-        ForkResult::Parent { child } => Ok(Some(child)),
+        ForkResult::Parent { child } => Ok(Started::Supervisor(Child { pid: child, ticket: None })),
         ForkResult::Child => {
-            prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("prctl(PR_SET_PDEATHSIG)"))?;
+            die_with_supervisor()?;
             if getppid() != supervisor {
                 // It died before it could take the child along.
                 std::process::exit(1);
             }
             prctl::set_name(name).map_err(failed("prctl(PR_SET_NAME)"))?;
-            Ok(None)
+            Ok(Started::Child)
         }
     }
+}
+
+fn start_jailed(name: &CStr, inmate: Inmate) -> Result<Started, Error> {
+    let root = geteuid().is_root();
+    let (mut ours, mut theirs) = Ticket::pair().map_err(|error| jail::Error::new("pair", error))?;
+    // SAFETY: the process has one thread.
+    let forked = unsafe { jail::fork_into(inmate.flags()) };
+    match forked.map_err(|error| jail::Error::new("clone", error))? {
+        Some(pid) => {
+            drop(theirs);
+            if let Err(error) = jail::admit(pid, &mut ours) {
+                kill(pid, Signal::SIGKILL).map_err(failed("kill"))?;
+                waitpid(pid, None).map_err(failed("waitpid"))?;
+                return Err(error.into());
+            }
+            Ok(Started::Supervisor(Child { pid, ticket: Some(ours) }))
+        }
+        None => {
+            drop(ours);
+            // The signal is forgotten when the user changes, so it is asked for behind that.
+            if !jail::enter(&mut theirs, root) {
+                std::process::exit(1);
+            }
+            die_with_supervisor()?;
+            if jail::is_orphan(&mut theirs) {
+                std::process::exit(1);
+            }
+            prctl::set_name(name).map_err(failed("prctl(PR_SET_NAME)"))?;
+            Ok(Started::Child)
+        }
+    }
+}
+
+fn die_with_supervisor() -> Result<(), Error> {
+    prctl::set_pdeathsig(Signal::SIGKILL).map_err(failed("prctl(PR_SET_PDEATHSIG)"))
 }
 
 /// A gateway that has ended.
@@ -166,9 +250,11 @@ impl Ended {
 
 /// The supervisor's view of its children.
 struct Supervisor {
-    guest: Pid,
-    gateways: Vec<(Pid, String)>,
+    guest: Child,
+    gateways: Vec<(Child, String)>,
     signals: SignalFd,
+    /// What a jailed guest was asked to end by.
+    asked: Option<Signal>,
 }
 
 impl Supervisor {
@@ -176,14 +262,10 @@ impl Supervisor {
         loop {
             match self.next_signal(None)? {
                 Some(Signal::SIGCHLD) => {}
-                Some(signal) => {
-                    kill(self.guest, signal).map_err(failed("kill"))?;
-                    // One that is stopped would never see it.
-                    kill(self.guest, Signal::SIGCONT).map_err(failed("kill"))?;
-                }
+                Some(signal) => self.pass_on(signal)?,
                 None => continue,
             }
-            if let Some(outcome) = outcome_of(wait_no_hang(self.guest)?) {
+            if let Some(outcome) = self.outcome_of_guest()? {
                 return self.finish(outcome, Vec::new());
             }
             let ended = self.reap_gateways()?;
@@ -191,6 +273,27 @@ impl Supervisor {
                 return self.finish_without(ended);
             }
         }
+    }
+
+    /// Ends the guest by a signal. The first process of a namespace, as a jailed guest is one,
+    /// heeds none but SIGKILL.
+    fn pass_on(&mut self, signal: Signal) -> Result<(), Error> {
+        let jailed = self.guest.ticket.is_some();
+        if jailed {
+            self.asked = Some(signal);
+        }
+        let signal = if jailed { Signal::SIGKILL } else { signal };
+        kill(self.guest.pid, signal).map_err(failed("kill"))?;
+        // One that is stopped would never see it.
+        kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
+    }
+
+    fn outcome_of_guest(&self) -> Result<Option<Outcome>, Error> {
+        let outcome = outcome_of(wait_no_hang(self.guest.pid)?);
+        Ok(outcome.map(|outcome| match (outcome, self.asked) {
+            (Outcome::Killed(Signal::SIGKILL), Some(asked)) => Outcome::Killed(asked),
+            (outcome, _) => outcome,
+        }))
     }
 
     /// Gateways have ended. One whose wire was closed does so by itself: a guest closes it in
@@ -222,7 +325,7 @@ impl Supervisor {
     fn end_guest(&self, grace: Duration) -> Result<Option<Outcome>, Error> {
         let deadline = Instant::now() + grace;
         loop {
-            let outcome = outcome_of(wait_no_hang(self.guest)?);
+            let outcome = self.outcome_of_guest()?;
             let left = deadline.saturating_duration_since(Instant::now());
             if outcome.is_some() {
                 return Ok(outcome);
@@ -232,8 +335,8 @@ impl Supervisor {
             }
             self.next_signal(Some(left))?;
         }
-        kill(self.guest, Signal::SIGKILL).map_err(failed("kill"))?;
-        let outcome = outcome_of(waitpid(self.guest, None).map_err(failed("waitpid"))?);
+        kill(self.guest.pid, Signal::SIGKILL).map_err(failed("kill"))?;
+        let outcome = outcome_of(waitpid(self.guest.pid, None).map_err(failed("waitpid"))?);
         Ok(outcome.filter(|&outcome| outcome != Outcome::Killed(Signal::SIGKILL)))
     }
 
@@ -254,9 +357,9 @@ impl Supervisor {
     }
 
     fn kill_gateways(&mut self) -> Result<(), Error> {
-        for (pid, _) in self.gateways.drain(..) {
-            kill(pid, Signal::SIGKILL).map_err(failed("kill"))?;
-            waitpid(pid, None).map_err(failed("waitpid"))?;
+        for (child, _) in self.gateways.drain(..) {
+            kill(child.pid, Signal::SIGKILL).map_err(failed("kill"))?;
+            waitpid(child.pid, None).map_err(failed("waitpid"))?;
         }
         Ok(())
     }
@@ -265,9 +368,9 @@ impl Supervisor {
     fn reap_gateways(&mut self) -> Result<Vec<Ended>, Error> {
         let mut ended = Vec::new();
         let mut running = Vec::new();
-        for (pid, name) in self.gateways.drain(..) {
-            match outcome_of(wait_no_hang(pid)?) {
-                None => running.push((pid, name)),
+        for (child, name) in self.gateways.drain(..) {
+            match outcome_of(wait_no_hang(child.pid)?) {
+                None => running.push((child, name)),
                 Some(outcome) => ended.push(Ended { name, outcome }),
             }
         }
@@ -300,21 +403,6 @@ fn outcome_of(status: WaitStatus) -> Option<Outcome> {
         WaitStatus::Exited(_, status) => Some(Outcome::Exited(status)),
         WaitStatus::Signaled(_, signal, _) => Some(Outcome::Killed(signal)),
         _ => None,
-    }
-}
-
-/// What a signal that ended a guest means, in a few words.
-pub fn explain(signal: Signal) -> &'static str {
-    match signal {
-        Signal::SIGSYS => "made a system call outside its policy",
-        Signal::SIGSEGV | Signal::SIGBUS => "a memory fault",
-        Signal::SIGILL | Signal::SIGTRAP => "an illegal instruction",
-        Signal::SIGFPE => "an arithmetic fault",
-        Signal::SIGPIPE => "its output was closed",
-        Signal::SIGKILL => "by somebody, or for lack of memory",
-        Signal::SIGINT => "interrupted",
-        Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => "asked to end",
-        _ => "sent by somebody",
     }
 }
 

@@ -3,7 +3,7 @@
 mod support;
 
 use proptest::prelude::*;
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::layout::LOAD_BASE;
 use solo5_sys::manifest::DeviceKind;
 use support::{CODE, Code, DATA, File, HEAP, Program, R, W, X};
@@ -18,7 +18,8 @@ fn parse(file: &File) -> Result<Image, Error> {
 fn valid() -> File {
     let code = Code::default().exit(0).0;
     let devices = [("service", DeviceKind::Net), ("data", DeviceKind::Block)];
-    let request = Request { features: Features::ALL, read_only: 1 << 2 };
+    let stub = Stub { start: CODE, end: CODE + 4 };
+    let request = Request { features: Features::ALL, read_only: 1 << 2, stub };
     File::of_code(&code, &devices).asking(request)
 }
 
@@ -125,7 +126,8 @@ fn the_memory_that_is_needed_is_named() {
     let text = full.to_string();
     assert!(matches!(full, Error::MemoryTooSmall { memory_mib: 4, needed_mib: 5 }), "{text}");
     assert!(text.ends_with("use --mem=5"));
-    let fits = refused_is_none(|file| file.programs[1].memory_bytes = MEMORY_BYTES - DATA - 4096);
+    let fits =
+        refused_is_none(|file| file.programs[1].memory_bytes = MEMORY_BYTES - DATA - (260 << 10));
     assert!(fits);
 }
 
@@ -175,10 +177,45 @@ fn read_only_marks_belong_to_block_devices() {
     for bit in [0, 1, 3, 63] {
         let error = refused(|file| {
             *file = File::of_code(&[0xc3], &[("n", DeviceKind::Net), ("b", DeviceKind::Block)])
-                .asking(Request { features: Features::NONE, read_only: 1 << bit });
+                .asking(Request { read_only: 1 << bit, ..Request::default() });
         });
         assert!(matches!(error, Error::ReadOnly), "{bit}");
     }
+}
+
+#[test]
+fn a_stub_lies_in_executable_code() {
+    let stub = |start: u64, end: u64| {
+        let request = Request { features: Features::STUB, read_only: 0, stub: Stub { start, end } };
+        parse(&File::of_code(&[0xc3; 4000], &[]).asking(request))
+    };
+    assert!(stub(CODE, CODE + 2).is_ok() && stub(CODE + 4, CODE + 4000).is_ok());
+    for (start, end) in [
+        (CODE, CODE),
+        (CODE, CODE + 1),
+        (CODE + 2, CODE),
+        (CODE - 1, CODE + 2),
+        (CODE + 3999, CODE + 4001),
+        (DATA, DATA + 2),
+        (0, 0),
+        (u64::MAX - 1, u64::MAX),
+        (u64::MAX, 1),
+    ] {
+        assert!(stub(start, end).is_err(), "{start:#x} {end:#x}");
+    }
+}
+
+#[test]
+fn a_placed_stack_takes_its_room_from_memory() {
+    let guest = |bytes| {
+        let mut file = File::of_code(&[0xc3], &[]).asking_with_stub(Features::PLACEMENT);
+        file.programs[1].memory_bytes = bytes;
+        parse(&file)
+    };
+    let room = MEMORY_BYTES - DATA;
+    assert!(guest(room - (260 << 10)).is_ok());
+    let error = guest(room - (260 << 10) + 1).unwrap_err();
+    assert!(matches!(error, Error::MemoryTooSmall { needed_mib: 5, .. }), "{error}");
 }
 
 #[test]

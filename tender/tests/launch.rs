@@ -10,7 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::manifest::DeviceKind;
 use support::process::Guest;
 use support::{CODE, Code, DATA, File, HEAP};
@@ -39,6 +39,13 @@ fn forbidden_calls_kill() {
     assert_eq!(Guest::of(getpid).signal(&[]), libc::SIGSYS);
     let other_fd = Code::default().call(libc::SYS_write, &[2, DATA, 1]).exit(0);
     assert_eq!(Guest::of(other_fd).signal(&[]), libc::SIGSYS);
+    let elsewhere = Code::default().exit(0);
+    let mut file = File::of_code(&elsewhere.0, &[]).modern();
+    assert_eq!(Guest::new(&file).status(&[]), 0);
+    file.programs.pop();
+    let stub = Stub { start: CODE, end: CODE + 2 };
+    let file = file.asking(Request { features: Features::STUB, read_only: 0, stub });
+    assert_eq!(Guest::new(&file).signal(&[]), libc::SIGSYS);
     let modern = Code::default().call(libc::SYS_arch_prctl, &[0x1002, 0]).exit(0);
     let guest = Guest::new(&File::of_code(&modern.0, &[]).modern());
     assert_eq!(guest.signal(&[]), libc::SIGSYS);
@@ -56,10 +63,13 @@ fn memory_faults_kill() {
     let faults = [
         ("null", Code::default().load_rax(8)),
         ("below memory", Code::default().load_rax(0xfff8)),
-        ("between low region and image", Code::default().load_rax(0x2_0000)),
+        ("between low region and image", Code::default().load_rax(0x3_0000)),
         ("code", Code::default().store_rax(CODE)),
         ("extension page", Code::default().store_rax(0x1_0000)),
         ("launch code", Code::default().store_rax(0x1_6000)),
+        ("filter", Code::default().store_rax(0x1_8000)),
+        ("record executed", planted(0x2_0000)),
+        ("its stack executed", planted(0x2_2000)),
         ("beyond memory", Code::default().load_rax(4 << 20)),
         ("data executed", planted(DATA)),
         ("heap executed", planted(HEAP)),
@@ -67,6 +77,65 @@ fn memory_faults_kill() {
     for (name, code) in faults {
         assert_eq!(Guest::of(code.exit(0)).signal(&[]), libc::SIGSEGV, "{name}");
     }
+}
+
+#[test]
+fn a_death_is_told_with_its_cause_and_place() {
+    let deaths: [(&str, &[u8], i32, &str); 9] = [
+        ("ud2", b"\x0f\x0b", libc::SIGILL, "SIGILL: an illegal instruction"),
+        ("int3", b"\xcc", libc::SIGTRAP, "SIGTRAP: a breakpoint"),
+        ("div ecx", b"\x31\xc9\xf7\xf1", libc::SIGFPE, "SIGFPE: an arithmetic fault"),
+        (
+            "push to no address",
+            b"\x6a\x01\x5c\x48\xc1\xe4\x3f\x50",
+            libc::SIGBUS,
+            "SIGBUS: a memory fault",
+        ),
+        ("hlt", b"\xf4", libc::SIGSEGV, "SIGSEGV: it used an address that cannot exist, or a priv"),
+        (
+            "jmp to null",
+            b"\x31\xc0\xff\xe0",
+            libc::SIGSEGV,
+            "SIGSEGV: it jumped to 0x0, where nothing is mapped",
+        ),
+        (
+            "mov [0x10000], eax",
+            b"\x89\x04\x25\x00\x00\x01\x00",
+            libc::SIGSEGV,
+            "SIGSEGV: it wrote to 0x10000, which is protected from that",
+        ),
+        (
+            "int 0x80",
+            b"\xb8\x04\x00\x00\x00\xcd\x80",
+            libc::SIGSYS,
+            "SIGSYS: it made system call 4 by the 32-bit entry point",
+        ),
+        (
+            "getpid of x32",
+            b"\xb8\x27\x00\x00\x40\x0f\x05",
+            libc::SIGSYS,
+            "SIGSYS: it made system call 39 of the x32 ABI",
+        ),
+    ];
+    for (name, code, signal, told) in deaths {
+        let output = Guest::of(Code::default().bytes(code).exit(0)).run(&[]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.signal(), Some(signal), "{name}: {said}");
+        assert!(said.starts_with(&format!("tender: the guest was killed by {told}")), "{said}");
+        assert!(said.contains("\ntender:   rax "), "{name}: {said}");
+        assert!(said.lines().all(|line| line.len() <= 100), "{said}");
+        let alone = Guest::of(Code::default().bytes(code).exit(0)).run(&["--no-supervisor"]);
+        assert_eq!(alone.status.signal(), Some(signal), "{name}");
+        assert_eq!(alone.stderr, b"", "{name}");
+    }
+}
+
+#[test]
+fn a_forged_record_is_not_believed_against_the_signal() {
+    // Notes a death by SIGSEGV, then dies by SIGTRAP as its handler would make it.
+    let code = Code::default().set_rax(11).store_rax(0x2_0000).exit(0);
+    let output = Guest::of(code).run(&[]);
+    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
 }
 
 #[test]
@@ -184,8 +253,8 @@ fn a_guest_waits_by_ppoll_only_if_it_asks() {
 }
 
 const DISK: [(&str, DeviceKind); 1] = [("data", DeviceKind::Block)];
-/// The first descriptor that a tender without an epoll set opens after the guest's file.
-const FIRST_FD: u64 = 4;
+/// The first device's descriptor.
+const FIRST_FD: u64 = 3;
 
 fn block_guest(number: i64, arguments: &[u64], request: Request) -> Guest {
     let code = Code::default().call(number, arguments).bytes(b"\x48\xc1\xe8\x08").exit_with_rax();
@@ -194,7 +263,7 @@ fn block_guest(number: i64, arguments: &[u64], request: Request) -> Guest {
 
 #[test]
 fn a_block_device_is_read_and_written_within_its_capacity() {
-    let multi = Request { features: Features::MULTI_BLOCK, read_only: 0 };
+    let multi = Request { features: Features::MULTI_BLOCK, ..Request::default() };
     for (request, length, offset, permitted) in [
         (Request::default(), 512, 0, true),
         (Request::default(), 512, 7 * 512, true),
@@ -227,7 +296,7 @@ fn writes_reach_the_file_and_read_only_devices_take_none() {
     assert_eq!(guest.status(&[&format!("--block:data={disk}"), "--block-sync:data"]), 2);
     assert_eq!(fs::read(&disk).unwrap(), [[0x5a; 512], [0; 512]].concat());
 
-    let read_only = Request { features: Features::NONE, read_only: 1 << 1 };
+    let read_only = Request { read_only: 1 << 1, ..Request::default() };
     let guest = block_guest(libc::SYS_pwrite64, &arguments, read_only);
     let disk = guest.disk(&[0x5a; 1024]);
     assert_eq!(guest.signal(&[&format!("--block:data={disk}")]), libc::SIGSYS);
@@ -325,7 +394,12 @@ fn help_version_and_inspect_print() {
     assert!(print(&["--help"]).contains("Usage: tender "));
     assert!(print(&["--version"]).starts_with("tender "));
     let report = print(&["--inspect"]);
-    assert!(report.contains("device    block data\n"), "{report}");
+    assert!(report.contains("device    block data, not attached: shown with "), "{report}");
+    let disk = format!("--block:data={}", guest.disk(&[0; 4096]));
+    let attached = print(&["--inspect", &disk]);
+    assert!(attached.contains("device    block data, 8 blocks of 512 bytes\n"), "{attached}");
+    assert!(attached.contains("  pwrite64        fd = block:data, length <= 512, "), "{attached}");
+    assert!(attached.contains("     0  load architecture\n"), "{attached}");
     assert!(report.contains("6 system calls: write, ppoll, pread64, pwrite64,"), "{report}");
     let json = print(&["--inspect=json"]);
     assert!(json.starts_with("{\"target\":\"spt\",\"abi_version\":2,"), "{json}");

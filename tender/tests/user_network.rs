@@ -51,17 +51,21 @@ fn the_guests_status_is_the_tenders() {
 #[test]
 fn a_crash_is_named_and_passed_on() {
     for (code, signal, reason) in [
-        (Code::default().load_rax(8), libc::SIGSEGV, "SIGSEGV (a memory fault)"),
+        (
+            Code::default().load_rax(8),
+            libc::SIGSEGV,
+            "SIGSEGV: it read from 0x8, where nothing is mapped",
+        ),
         (
             Code::default().call(libc::SYS_getpid, &[]),
             libc::SIGSYS,
-            "SIGSYS (made a system call outside its policy)",
+            "SIGSYS: it called getpid (39), which is not in its policy",
         ),
     ] {
         let output = guest(code.exit(0)).run(&USER);
         assert_eq!(output.status.signal(), Some(signal), "{output:?}");
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(said, format!("tender: the guest was killed by {reason}\n"));
+        assert!(said.starts_with(&format!("tender: the guest was killed by {reason}\n")), "{said}");
     }
 }
 

@@ -5,11 +5,18 @@
 //! | register | contents |
 //! |---|---|
 //! | rdi | address of the boot information |
-//! | rsp | end of memory - 8; not used, the guest has a stack of its own with a guard below |
+//! | rsp | the end of the stack that the tender has placed - 8, if it has; else end of memory - 8, which is not used: the guest has a stack of its own with a guard below |
 //! | fs base | 0 |
 //! | others | undefined under Solo5's tender, zero under Nabla's |
 
 use core::arch::asm;
+
+use solo5_sys::extension::Features;
+#[cfg(not(test))]
+use solo5_sys::{extension::Extension, layout::EXTENSION_PAGE};
+
+// The first bits of the features are looked at as a byte.
+const _: () = assert!(Features::PLACEMENT.bits() < 1 << 8);
 
 // Tests of this crate are host programs with an entry of their own.
 #[cfg(not(test))]
@@ -18,7 +25,11 @@ core::arch::global_asm!(
     ".globl _start",
     ".type _start, @function",
     "_start:",
+    // Solo5's tender leaves the page zero.
+    "test byte ptr [{features}], {placement}",
+    "jnz 2f",
     "lea rsp, [rip + __stack_top]",
+    "2: and rsp, -16",
     "xor ebp, ebp",
     "cld",
     "call {start}",
@@ -26,7 +37,31 @@ core::arch::global_asm!(
     ".size _start, . - _start",
     ".popsection",
     start = sym crate::boot::start,
+    features = const EXTENSION_PAGE as usize + Extension::FEATURES_OFFSET,
+    placement = const Features::PLACEMENT.bits(),
 );
+
+// The stub: the only system call instruction of the program, with its number and arguments in the
+// kernel's registers. The tender permits calls from here alone.
+core::arch::global_asm!(
+    ".pushsection .text.stub, \"ax\", @progbits",
+    ".globl __guest_stub",
+    ".type __guest_stub, @function",
+    "__guest_stub:",
+    "syscall",
+    ".globl __guest_stub_end",
+    "__guest_stub_end:",
+    "ret",
+    ".size __guest_stub, . - __guest_stub",
+    ".popsection",
+);
+
+unsafe extern "C" {
+    /// Where the stub starts.
+    pub(crate) fn __guest_stub();
+    /// Where its call returns to, which is the address that the kernel sees as the call's.
+    pub(crate) fn __guest_stub_end();
+}
 
 /// System call numbers (`asm/unistd_64.h`).
 pub(crate) mod number {
@@ -49,10 +84,11 @@ pub(crate) mod number {
 pub(crate) unsafe fn syscall(number: usize, arguments: [usize; 6]) -> isize {
     let result;
     // SAFETY: the caller vouches for the arguments; the kernel keeps all registers but rcx and
-    // r11, and does not touch the stack.
+    // r11, and the stub uses the stack for its return address only.
     unsafe {
         asm!(
-            "syscall",
+            "call {stub}",
+            stub = sym __guest_stub,
             inlateout("rax") number => result,
             in("rdi") arguments[0],
             in("rsi") arguments[1],
@@ -62,7 +98,6 @@ pub(crate) unsafe fn syscall(number: usize, arguments: [usize; 6]) -> isize {
             in("r9") arguments[5],
             lateout("rcx") _,
             lateout("r11") _,
-            options(nostack),
         );
     }
     result

@@ -7,15 +7,23 @@ extern crate std;
 
 #[test]
 fn page_equals_golden_bytes() {
-    let page =
-        Extension { features: Features::PPOLL | Features::SEED, read_only: 4, seed: [7; 32] };
+    let page = Extension {
+        features: Features::PPOLL | Features::SEED,
+        read_only: 4,
+        seed: [7; 32],
+        placement: Placement { heap_start: 1, heap_end: 2, stack_end: 3 },
+    };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 64, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 88, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
-    assert_eq!(bytes[32..], [7; 32]);
+    assert_eq!(bytes[32..64], [7; 32]);
+    assert_eq!(
+        bytes[64..],
+        [[1, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]].concat()
+    );
 }
 
 #[test]
@@ -25,17 +33,17 @@ fn page_of_a_plain_solo5_tender_offers_nothing() {
 
 #[test]
 fn longer_pages_of_later_tenders_are_read() {
-    let page = Extension { features: Features::ALL, read_only: 0, seed: [1; 32] };
+    let page = Extension { features: Features::ALL, seed: [1; 32], ..Extension::NONE };
     let mut bytes = [0; 128];
-    bytes[..64].copy_from_slice(&page.to_bytes());
+    bytes[..Extension::BYTES].copy_from_slice(&page.to_bytes());
     bytes[12] = 128;
     assert_eq!(Extension::parse(&bytes), Some(page));
 }
 
 #[test]
 fn request_of_another_version_or_size_is_refused() {
-    assert_eq!(Request::parse(&[0; 23]), Err(RequestError::Size(23)));
-    assert_eq!(Request::parse(&[0; 24]), Err(RequestError::Version(0)));
+    assert_eq!(Request::parse(&[0; 35]), Err(RequestError::Size(35)));
+    assert_eq!(Request::parse(&[0; 36]), Err(RequestError::Version(0)));
 }
 
 #[test]
@@ -44,22 +52,57 @@ fn all_is_the_sum_of_the_named_features() {
     assert_eq!(sum, Features::ALL);
 }
 
+extern "C" fn start() {}
+extern "C" fn end() {}
+
+fn address(symbol: unsafe extern "C" fn()) -> u64 {
+    symbol as usize as u64
+}
+
+/// The bytes of a note's descriptor, as the linker leaves them in a file.
+fn descriptor(note: &RequestNote) -> std::vec::Vec<u8> {
+    let [start, end] = note.stub.map(address);
+    let mut bytes = note.version.to_ne_bytes().to_vec();
+    [note.features, note.read_only, start, end]
+        .into_iter()
+        .for_each(|word| bytes.extend(word.to_ne_bytes()));
+    bytes
+}
+
+#[test]
+fn a_request_equals_golden_bytes() {
+    let note = RequestNote::new(Features::STUB, 4, [start, end]);
+    let bytes = descriptor(&note);
+    assert_eq!(bytes.len(), REQUEST_BYTES);
+    assert_eq!(bytes[..4], [2, 0, 0, 0]);
+    assert_eq!(bytes[4..20], [16, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(core::mem::offset_of!(RequestNote, version), crate::note::HEADER_BYTES);
+    assert_eq!(core::mem::offset_of!(RequestNote, features), crate::note::HEADER_BYTES + 4);
+    assert_eq!(core::mem::offset_of!(RequestNote, stub), crate::note::HEADER_BYTES + 20);
+}
+
 proptest! {
     #[test]
-    fn pages_round_trip(bits in any::<u64>(), read_only in any::<u64>(), seed in any::<[u8; 32]>()) {
-        let page = Extension { features: Features::from_bits(bits), read_only, seed };
+    fn pages_round_trip(
+        bits in any::<u64>(),
+        read_only in any::<u64>(),
+        seed in any::<[u8; 32]>(),
+        [heap_start, heap_end, stack_end] in any::<[u64; 3]>(),
+    ) {
+        let placement = Placement { heap_start, heap_end, stack_end };
+        let page = Extension { features: Features::from_bits(bits), read_only, seed, placement };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
     }
 
     #[test]
     fn requests_round_trip(bits in any::<u64>(), read_only in any::<u64>()) {
-        let request = Request { features: Features::from_bits(bits), read_only };
-        let note = RequestNote::new(request);
-        let mut bytes = std::vec::Vec::new();
-        for word in note.descriptor {
-            bytes.extend(word.to_ne_bytes());
-        }
-        prop_assert_eq!(Request::parse(&bytes), Ok(request));
+        let features = Features::from_bits(bits);
+        let stub = Stub { start: address(start), end: address(end) };
+        let note = RequestNote::new(features, read_only, [start, end]);
+        prop_assert_eq!(
+            Request::parse(&descriptor(&note)),
+            Ok(Request { features, read_only, stub })
+        );
     }
 
     #[test]

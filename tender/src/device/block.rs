@@ -7,7 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Seek, SeekFrom};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
 use solo5_sys::hypercall::{BLOCK_MIN_BYTES, TransferTier, transfer_tiers};
@@ -56,6 +56,14 @@ impl Options {
 
     pub(super) fn is_attached(&self) -> bool {
         self.path.is_some()
+    }
+
+    fn typed_path(&self) -> String {
+        self.path.as_deref().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    fn block_bytes(&self) -> u16 {
+        self.block_bytes.unwrap_or(BLOCK_MIN_BYTES)
     }
 }
 
@@ -126,48 +134,66 @@ pub(super) struct Block {
 }
 
 impl Block {
-    pub(super) fn attachment(&self) -> Attachment {
-        Attachment::Block {
-            capacity_bytes: self.capacity_bytes,
-            block_bytes: self.block_bytes,
-            fd: self.fd.as_raw_fd(),
-        }
+    pub(super) fn attachment(&self, fd: RawFd) -> Attachment {
+        Attachment::Block { capacity_bytes: self.capacity_bytes, block_bytes: self.block_bytes, fd }
     }
 }
 
+/// What a device that no option attaches is shown with: all tiers of transfers.
+const PREVIEW_BYTES: u64 = 1 << 40;
+
+/// The attachment that [`attach`] would make.
+pub(super) fn preview(
+    options: &Options,
+    read_only: bool,
+    fd: RawFd,
+) -> Result<Attachment, AttachError> {
+    let block_bytes = options.block_bytes();
+    let capacity_bytes = match options.is_attached() {
+        true => open(options, read_only)?.1,
+        false => PREVIEW_BYTES,
+    };
+    Ok(Attachment::Block { capacity_bytes, block_bytes, fd })
+}
+
 pub(super) fn attach(options: &Options, read_only: bool) -> Result<Block, AttachError> {
-    let path = options.path.as_deref().unwrap_or_default();
-    let typed = path.to_string_lossy().into_owned();
-    let fail = |error| AttachError::Open { path: typed.clone(), error };
-    let sync = options.sync.is_some();
-    let mut file = open(path, read_only, sync).map_err(fail)?;
-    let kind = file.metadata().map_err(fail)?.file_type();
-    if !kind.is_file() && !kind.is_block_device() {
-        return Err(AttachError::Kind(typed));
-    }
+    let (file, capacity_bytes) = open(options, read_only)?;
+    let typed = options.typed_path();
     lock(&file, read_only).map_err(|error| match error {
         TryLockError::WouldBlock => AttachError::Busy(typed.clone()),
-        TryLockError::Error(error) => fail(error),
+        TryLockError::Error(error) => AttachError::Open { path: typed.clone(), error },
     })?;
-    let file_bytes = file.seek(SeekFrom::End(0)).map_err(fail)?;
-    let block_bytes = options.block_bytes.unwrap_or(BLOCK_MIN_BYTES);
-    let capacity_bytes = capacity(file_bytes, block_bytes)
-        .map_err(|error| AttachError::Size { path: typed.clone(), error })?;
+    let block_bytes = options.block_bytes();
     let blocks = capacity_bytes / u64::from(block_bytes);
     let access = if read_only { ", read-only" } else { "" };
-    let durable = if sync { ", synchronous" } else { "" };
+    let durable = if options.sync.is_some() { ", synchronous" } else { "" };
     let description = format!("{typed}, {blocks} blocks of {block_bytes} bytes{access}{durable}");
     Ok(Block { fd: file.into(), description, capacity_bytes, block_bytes })
 }
 
-fn open(path: &OsStr, read_only: bool, sync: bool) -> io::Result<File> {
+/// Opens the file and finds out its capacity in bytes.
+fn open(options: &Options, read_only: bool) -> Result<(File, u64), AttachError> {
+    let typed = options.typed_path();
+    let fail = |error| AttachError::Open { path: typed.clone(), error };
+    let mut file = open_path(options, read_only).map_err(fail)?;
+    let kind = file.metadata().map_err(fail)?.file_type();
+    if !kind.is_file() && !kind.is_block_device() {
+        return Err(AttachError::Kind(typed));
+    }
+    let file_bytes = file.seek(SeekFrom::End(0)).map_err(fail)?;
+    let capacity_bytes = capacity(file_bytes, options.block_bytes())
+        .map_err(|error| AttachError::Size { path: typed.clone(), error })?;
+    Ok((file, capacity_bytes))
+}
+
+fn open_path(options: &Options, read_only: bool) -> io::Result<File> {
     // Without O_NONBLOCK, opening a pipe would wait for its other end. Disks ignore it.
-    let sync_flag = if sync { libc::O_DSYNC } else { 0 };
+    let sync_flag = if options.sync.is_some() { libc::O_DSYNC } else { 0 };
     OpenOptions::new()
         .read(true)
         .write(!read_only)
         .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY | sync_flag)
-        .open(path)
+        .open(options.path.as_deref().unwrap_or_default())
 }
 
 fn lock(file: &File, read_only: bool) -> Result<(), TryLockError> {

@@ -10,10 +10,12 @@ pub mod tap;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 
 use solo5_sys::extension::Request;
-use solo5_sys::manifest::{Attachment, DeviceKind, Manifest, Name};
+use solo5_sys::manifest::{Attachment, Device, DeviceKind, Manifest, Name};
+
+use crate::descriptors;
 
 /// The devices' options, by device.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -153,6 +155,11 @@ impl Options {
         Ok(())
     }
 
+    /// Whether some device is a user-mode network.
+    pub fn need_gateway(&self) -> bool {
+        self.nets.values().any(net::Options::needs_gateway)
+    }
+
     /// The descriptors that options name, which the tender must not close.
     pub fn descriptors(&self) -> Vec<RawFd> {
         self.nets.values().filter_map(net::Options::descriptor).collect()
@@ -208,9 +215,10 @@ pub enum AttachError {
 /// All devices, attached.
 #[derive(Debug)]
 pub struct Attached {
-    /// The manifest with its attachments.
+    /// The manifest with its attachments, whose numbers are those that the guest will see
+    /// ([`crate::descriptors`]).
     pub manifest: Manifest,
-    /// What the attachments' numbers refer to, in the manifest's order.
+    /// What they refer to, in the manifest's order.
     pub descriptors: Vec<OwnedFd>,
     /// The user-mode networks, whose gateways are not running yet.
     pub gateways: Vec<net::Gateway>,
@@ -236,12 +244,13 @@ pub fn attach(
     };
     for (index, device) in declared.devices() {
         let name = device.name;
+        let number = descriptors::number(attached.descriptors.len());
         match device.kind {
             DeviceKind::Net => {
                 let options = options.nets.get(&name).cloned().unwrap_or_default();
                 let net = net::attach(&name, &options)
                     .map_err(|error| AttachError::Net { name: name.to_string(), error })?;
-                attached.add(index, &name, net.attachment(), net.description, net.fd);
+                attached.add(index, &name, net.attachment(number), net.description, net.fd);
                 attached.gateways.extend(net.gateway);
             }
             DeviceKind::Block => {
@@ -249,11 +258,53 @@ pub fn attach(
                 let read_only = granted.read_only & (1 << index) != 0;
                 let block = block::attach(&options, read_only)
                     .map_err(|error| AttachError::Block { name: name.to_string(), error })?;
-                attached.add(index, &name, block.attachment(), block.description, block.fd);
+                attached.add(index, &name, block.attachment(number), block.description, block.fd);
             }
         }
     }
     Ok(attached)
+}
+
+/// The manifest as [`attach`] would make it, as far as the policy depends on it, without opening
+/// network devices or taking anything over. A block device that no option attaches stands for one
+/// of any size.
+///
+/// # Errors
+/// If options and manifest differ, or the file of a block device cannot be used.
+pub fn preview(
+    options: &Options,
+    declared: &Manifest,
+    granted: &Request,
+) -> Result<Manifest, AttachError> {
+    check_declared(options, declared)?;
+    let mut manifest = *declared;
+    for (position, (index, device)) in declared.devices().enumerate() {
+        let fd = descriptors::number(position);
+        let attachment = match device.kind {
+            DeviceKind::Net => Attachment::Net { mac: [0; 6], mtu_bytes: 0, fd },
+            DeviceKind::Block => {
+                let options = options.blocks.get(&device.name).cloned().unwrap_or_default();
+                let read_only = granted.read_only & (1 << index) != 0;
+                let name = device.name.to_string();
+                block::preview(&options, read_only, fd)
+                    .map_err(|error| AttachError::Block { name, error })?
+            }
+        };
+        manifest.attach(index, attachment);
+    }
+    Ok(manifest)
+}
+
+impl Options {
+    /// Whether an option attaches this device.
+    pub fn attaches(&self, device: &Device) -> bool {
+        match device.kind {
+            DeviceKind::Net => self.nets.get(&device.name).is_some_and(net::Options::is_attached),
+            DeviceKind::Block => {
+                self.blocks.get(&device.name).is_some_and(block::Options::is_attached)
+            }
+        }
+    }
 }
 
 impl Attached {
@@ -265,7 +316,6 @@ impl Attached {
         description: String,
         fd: OwnedFd,
     ) {
-        debug_assert_eq!(attachment.fd(), fd.as_raw_fd());
         self.descriptions.push(format!("{} {name}: {description}", attachment.kind()));
         self.manifest.attach(index, attachment);
         self.descriptors.push(fd);
@@ -273,34 +323,36 @@ impl Attached {
 }
 
 fn check(options: &Options, declared: &Manifest) -> Result<(), AttachError> {
-    let nets = options.nets.keys().map(|name| (name, DeviceKind::Net));
-    let blocks = options.blocks.keys().map(|name| (name, DeviceKind::Block));
-    for (name, kind) in nets.chain(blocks) {
-        if declared.find(name.as_str(), kind).is_none() {
-            let (name, declared) = (name.to_string(), describe_declared(declared));
-            return Err(AttachError::Undeclared { kind, name, declared });
-        }
-    }
+    check_declared(options, declared)?;
     let mut descriptors = options.descriptors();
     descriptors.sort_unstable();
     if let Some(twice) = descriptors.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(AttachError::SameDescriptor(twice[0]));
     }
-    for (_, device) in declared.devices() {
-        let (kind, name) = (device.kind, device.name);
-        let (given, form) = match kind {
-            DeviceKind::Net => {
-                (options.nets.get(&name).is_some_and(net::Options::is_attached), net::FORM)
-            }
-            DeviceKind::Block => {
-                (options.blocks.get(&name).is_some_and(block::Options::is_attached), block::FORM)
-            }
-        };
-        if !given {
-            return Err(AttachError::Unattached { kind, name: name.to_string(), form });
+    match declared.devices().find(|(_, device)| !options.attaches(device)) {
+        None => Ok(()),
+        Some((_, device)) => {
+            let form = match device.kind {
+                DeviceKind::Net => net::FORM,
+                DeviceKind::Block => block::FORM,
+            };
+            Err(AttachError::Unattached { kind: device.kind, name: device.name.to_string(), form })
         }
     }
-    Ok(())
+}
+
+fn check_declared(options: &Options, declared: &Manifest) -> Result<(), AttachError> {
+    let nets = options.nets.keys().map(|name| (name, DeviceKind::Net));
+    let blocks = options.blocks.keys().map(|name| (name, DeviceKind::Block));
+    let unknown =
+        |(name, kind): &(&Name, DeviceKind)| declared.find(name.as_str(), *kind).is_none();
+    match nets.chain(blocks).find(unknown) {
+        None => Ok(()),
+        Some((name, kind)) => {
+            let (name, declared) = (name.to_string(), describe_declared(declared));
+            Err(AttachError::Undeclared { kind, name, declared })
+        }
+    }
 }
 
 fn describe_declared(declared: &Manifest) -> String {

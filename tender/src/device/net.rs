@@ -201,8 +201,8 @@ pub(super) struct Net {
 }
 
 impl Net {
-    pub(super) fn attachment(&self) -> Attachment {
-        Attachment::Net { mac: self.mac, mtu_bytes: self.mtu_bytes, fd: self.fd.as_raw_fd() }
+    pub(super) fn attachment(&self, fd: RawFd) -> Attachment {
+        Attachment::Net { mac: self.mac, mtu_bytes: self.mtu_bytes, fd }
     }
 }
 

@@ -57,16 +57,41 @@ fn values_may_be_any_bytes() {
 fn help_version_and_inspect_are_commands() {
     assert_eq!(parse_all(&["--help"]), Ok(Command::Help));
     assert_eq!(parse_all(&["--mem=64", "--version"]), Ok(Command::Version));
-    let inspect = parse_all(&["--inspect=json", "--mem=64", "g"]);
-    let expected =
-        Command::Inspect { kernel: "g".into(), form: ReportForm::Json, memory_bytes: 64 << 20 };
-    assert_eq!(inspect, Ok(expected));
+    let inspect = |arguments: &[&str]| match parse_all(arguments) {
+        Ok(Command::Inspect { options, form: ReportForm::Json }) => *options,
+        other => panic!("{other:?}"),
+    };
+    let options = inspect(&["--inspect=json", "--mem=64", "g"]);
+    assert_eq!((options.memory_bytes, options.kernel), (64 << 20, PathBuf::from("g")));
+    let options = inspect(&["--inspect=json", "g", "--mem=64", "--port=80", "x"]);
+    assert_eq!((options.memory_bytes, options.kernel), (64 << 20, PathBuf::from("g")));
+    assert_eq!(parse_all(&["--inspect", "g", "--mem=x"]), Err(Error::Memory("x".into())));
+}
+
+#[test]
+fn a_supervisor_stays_unless_told_otherwise() {
+    assert!(run(&["g"]).supervised);
+    assert!(!run(&["--no-supervisor", "--no-jail", "g"]).supervised);
+    assert_eq!(run(&["g"]).jail, None);
+    assert_eq!(run(&["--jail", "g"]).jail, Some(true));
+    assert_eq!(run(&["--no-jail", "g"]).jail, Some(false));
 }
 
 #[test]
 fn help_names_every_option() {
     let help = help();
-    let own = ["mem", "x-exec-heap", "die-with-parent", "verbose", "inspect", "help", "version"];
+    let own = [
+        "mem",
+        "x-exec-heap",
+        "die-with-parent",
+        "verbose",
+        "inspect",
+        "help",
+        "version",
+        "jail",
+        "no-jail",
+        "no-supervisor",
+    ];
     let devices = device::net::OPTIONS.iter().chain(&device::block::OPTIONS);
     for option in own.iter().chain(devices) {
         assert!(help.contains(&format!("  --{option}")), "{option}");
@@ -91,6 +116,9 @@ fn each_refusal_says_what_was_typed_and_what_to_do() {
         (&["--mem=1", "g"], "--mem=1: "),
         (&["--mem=99999999999999999999", "g"], "--mem=99999999999999999999: "),
         (&["--mem=64", "--mem=64", "g"], "--mem is given twice"),
+        (&["--jail", "--no-jail", "g"], "--jail and --no-jail exclude each other"),
+        (&["--jail", "--no-supervisor", "g"], "--no-supervisor and --jail exclude each other"),
+        (&["--net:a=user", "--no-supervisor", "g"], "--no-supervisor and --net:NAME=user exclude"),
         (&["--verbose=yes", "g"], "--verbose takes no value"),
         (&["--help=net", "g"], "--help takes no value"),
         (&["--inspect=xml", "g"], "--inspect=xml: only `json` is known"),
@@ -131,6 +159,9 @@ fn argument() -> impl Strategy<Value = OsString> {
         "--block-sync",
         "--x-exec-heap",
         "--verbose",
+        "--jail",
+        "--no-jail",
+        "--no-supervisor",
         "--inspect",
         "--",
         "-",

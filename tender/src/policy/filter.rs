@@ -1,25 +1,23 @@
 //! Compiles a [`Policy`] to the classic BPF program that seccomp runs at every system call.
 //!
-//! Whatever the policy does not permit kills the process: other calls, other arguments, other
-//! architectures' entry points. The program is made by seccompiler; that it says what the policy
-//! says is what this module's tests check, with an interpreter of their own.
+//! A policy becomes a graph of decisions, each a comparison of one word, whose ends are the two
+//! verdicts. Equal decisions are one, so devices with the same rules for two calls cost once. The
+//! graph is then laid out from its ends to its start: a jump's target has always got its place.
+//!
+//! The order is: architecture, address of the caller, number (calls that a guest makes often come
+//! first), arguments. The address comes before the number for one more reason: the kernel tries a
+//! new filter with every number there is, as long as its answer depends on nothing else, which
+//! takes longer than all the rest of a start.
+//!
+//! That the program says what the policy says is what this module's tests check.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use seccompiler::{
-    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
-    SeccompRule, TargetArch, sock_filter,
-};
-
-use super::{Comparison, Condition, Policy, Rule, Width};
-
-/// Bytes of an instruction (`struct sock_filter`).
-pub const INSTRUCTION_BYTES: usize = 8;
-/// Most instructions that the kernel takes.
-pub const INSTRUCTIONS_MAX: usize = 4096;
+use super::bpf::{ARCHITECTURE_X86_64, INSTRUCTIONS_MAX, Instruction, Program, Verdict, Word};
+use super::{Callers, Comparison, Condition, Policy, Rule, Width};
 
 /// Why a policy cannot be compiled.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Too many devices.
     #[error(
@@ -27,89 +25,234 @@ pub enum Error {
          (its policy takes {0} instructions of at most {INSTRUCTIONS_MAX})"
     )]
     TooLarge(usize),
-    /// A refusal by seccompiler that no policy should cause.
-    #[error("cannot compile the system call policy: {0}")]
-    Compile(String),
 }
 
-/// A compiled policy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    program: BpfProgram,
+/// Compiles a policy for x86-64; what it does not permit gets the verdict `otherwise`.
+///
+/// # Errors
+/// If the program would be too long.
+pub fn compile(policy: &Policy, otherwise: Verdict) -> Result<Program, Error> {
+    let mut graph = Graph::new(otherwise);
+    let start = graph.policy(policy);
+    let program = Layout::of(&graph, start);
+    let length = program.instructions().len();
+    if length > INSTRUCTIONS_MAX { Err(Error::TooLarge(length)) } else { Ok(program) }
 }
 
-impl Filter {
-    /// Compiles a policy for x86-64.
-    ///
-    /// # Errors
-    /// If the program would be too long.
-    pub fn compile(policy: &Policy) -> Result<Self, Error> {
-        let filter = SeccompFilter::new(
-            rules_by_number(policy)?,
-            SeccompAction::KillProcess,
-            SeccompAction::Allow,
-            TargetArch::x86_64,
-        )
-        .map_err(explain)?;
-        Ok(Self { program: BpfProgram::try_from(filter).map_err(explain)? })
-    }
+/// A decision, by its position in the graph.
+type Id = usize;
+/// The decision to permit.
+const ALLOW: Id = 0;
+/// The decision not to.
+const REFUSE: Id = 1;
 
-    /// The instructions.
-    pub fn instructions(&self) -> &[sock_filter] {
-        &self.program
-    }
-
-    /// The program as the kernel reads it.
-    pub fn to_bytes(&self) -> Vec<u8> {
-        self.program
-            .iter()
-            .flat_map(|instruction| {
-                let mut raw = [0; INSTRUCTION_BYTES];
-                raw[..2].copy_from_slice(&instruction.code.to_le_bytes());
-                raw[2..4].copy_from_slice(&[instruction.jt, instruction.jf]);
-                raw[4..].copy_from_slice(&instruction.k.to_le_bytes());
-                raw
-            })
-            .collect()
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Test {
+    Equal,
+    Greater,
 }
 
-fn rules_by_number(policy: &Policy) -> Result<BTreeMap<i64, Vec<SeccompRule>>, Error> {
-    let mut rules = BTreeMap::new();
-    for call in policy.calls() {
-        let of_call: Vec<&Rule> = policy.rules().iter().filter(|rule| rule.call == call).collect();
-        // To seccompiler a call without rules is one that is always permitted.
-        let unconditional = of_call.iter().any(|rule| rule.conditions.is_empty());
-        let compiled = if unconditional {
-            Vec::new()
-        } else {
-            of_call.into_iter().map(compile_rule).collect::<Result<_, _>>()?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Decision {
+    End(Verdict),
+    Ask { word: Word, test: Test, value: u32, yes: Id, no: Id },
+}
+
+/// Decisions, each behind those that it leads to.
+struct Graph {
+    decisions: Vec<Decision>,
+    known: HashMap<Decision, Id>,
+}
+
+impl Graph {
+    fn new(otherwise: Verdict) -> Self {
+        let decisions = vec![Decision::End(Verdict::Allow), Decision::End(otherwise)];
+        Self { decisions, known: HashMap::new() }
+    }
+
+    fn ask(&mut self, word: Word, test: Test, value: u32, yes: Id, no: Id) -> Id {
+        // Who comes to the same question with the answer no knows where it leads.
+        let no = match self.decisions[no] {
+            Decision::Ask { word: w, test: t, value: v, no: next, .. }
+                if (w, t, v) == (word, test, value) =>
+            {
+                next
+            }
+            _ => no,
         };
-        rules.insert(call.number(), compiled);
+        if yes == no {
+            return yes;
+        }
+        let decision = Decision::Ask { word, test, value, yes, no };
+        *self.known.entry(decision).or_insert_with(|| {
+            self.decisions.push(decision);
+            self.decisions.len() - 1
+        })
     }
-    Ok(rules)
-}
 
-fn compile_rule(rule: &Rule) -> Result<SeccompRule, Error> {
-    let conditions: Result<Vec<_>, _> = rule.conditions.iter().map(compile_condition).collect();
-    SeccompRule::new(conditions?).map_err(explain)
-}
-
-fn compile_condition(condition: &Condition) -> Result<SeccompCondition, Error> {
-    let width = match condition.width {
-        Width::Bits32 => SeccompCmpArgLen::Dword,
-        Width::Bits64 => SeccompCmpArgLen::Qword,
-    };
-    let comparison = match condition.comparison {
-        Comparison::Equal => SeccompCmpOp::Eq,
-        Comparison::AtMost => SeccompCmpOp::Le,
-    };
-    SeccompCondition::new(condition.argument, width, comparison, condition.value).map_err(explain)
-}
-
-fn explain(error: seccompiler::BackendError) -> Error {
-    match error {
-        seccompiler::BackendError::FilterTooLarge(instructions) => Error::TooLarge(instructions),
-        other => Error::Compile(other.to_string()),
+    fn policy(&mut self, policy: &Policy) -> Id {
+        let calls = policy.calls();
+        let mut next = REFUSE;
+        for call in calls.into_iter().rev() {
+            let rules: Vec<&Rule> =
+                policy.rules().iter().filter(|rule| rule.call == call).collect();
+            let permitted = self.rules(&rules, 0, REFUSE);
+            next = self.ask(Word::NUMBER, Test::Equal, call.number() as u32, permitted, next);
+        }
+        let from = self.callers(policy.callers(), next);
+        self.ask(Word::ARCHITECTURE, Test::Equal, ARCHITECTURE_X86_64, from, REFUSE)
     }
+
+    fn callers(&mut self, callers: Callers, yes: Id) -> Id {
+        let (low, high) = (Word::ADDRESS_LOW, Word::ADDRESS_HIGH);
+        let Callers { first, last } = callers;
+        if first == last {
+            return self.equal(low, high, first, yes, REFUSE);
+        }
+        let not_below = match first {
+            0 => yes,
+            first => self.at_most(low, high, first - 1, REFUSE, yes),
+        };
+        self.at_most(low, high, last, not_below, REFUSE)
+    }
+
+    /// Permits what one of the rules permits, of which the first `depth` conditions hold; else
+    /// goes on with `otherwise`.
+    fn rules(&mut self, rules: &[&Rule], depth: usize, otherwise: Id) -> Id {
+        let Some(first) = rules.first() else { return otherwise };
+        let Some(condition) = first.conditions.get(depth) else { return ALLOW };
+        let same = |rule: &&&Rule| rule.conditions.get(depth) == Some(condition);
+        let (group, rest) = rules.split_at(rules.iter().take_while(same).count());
+        let rest_permits = self.rules(rest, depth, otherwise);
+        let excluded = rest
+            .iter()
+            .all(|rule| rule.conditions.get(depth).is_some_and(|other| condition.excludes(other)));
+        let miss = if excluded { otherwise } else { rest_permits };
+        let hit = self.rules(group, depth + 1, miss);
+        self.condition(condition, hit, rest_permits)
+    }
+
+    fn condition(&mut self, condition: &Condition, yes: Id, no: Id) -> Id {
+        let low = Word::argument_low(condition.argument);
+        let high = Word::argument_high(condition.argument);
+        let value_low = condition.value as u32;
+        match (condition.width, condition.comparison) {
+            (Width::Bits32, Comparison::Equal) => self.ask(low, Test::Equal, value_low, yes, no),
+            (Width::Bits32, Comparison::AtMost) => self.ask(low, Test::Greater, value_low, no, yes),
+            (Width::Bits64, Comparison::Equal) => self.equal(low, high, condition.value, yes, no),
+            (Width::Bits64, Comparison::AtMost) => {
+                self.at_most(low, high, condition.value, yes, no)
+            }
+        }
+    }
+
+    fn equal(&mut self, low: Word, high: Word, value: u64, yes: Id, no: Id) -> Id {
+        let low_equals = self.ask(low, Test::Equal, value as u32, yes, no);
+        self.ask(high, Test::Equal, (value >> 32) as u32, low_equals, no)
+    }
+
+    fn at_most(&mut self, low: Word, high: Word, value: u64, yes: Id, no: Id) -> Id {
+        let (value_low, value_high) = (value as u32, (value >> 32) as u32);
+        let low_at_most = self.ask(low, Test::Greater, value_low, no, yes);
+        if value_high == 0 {
+            return self.ask(high, Test::Equal, 0, low_at_most, no);
+        }
+        let high_below = self.ask(high, Test::Equal, value_high, low_at_most, yes);
+        self.ask(high, Test::Greater, value_high, no, high_below)
+    }
+}
+
+/// A program in the making, its last instruction first. Places count from the end.
+struct Layout {
+    reversed: Vec<Instruction>,
+    /// The place of each decision, or of a copy or a jump to it, whichever is nearest.
+    places: HashMap<Id, usize>,
+    /// The places of decisions behind their loads.
+    loaded: HashMap<Id, usize>,
+}
+
+impl Layout {
+    fn of(graph: &Graph, start: Id) -> Program {
+        let loads = loads(graph, start);
+        let mut layout =
+            Self { reversed: Vec::new(), places: HashMap::new(), loaded: HashMap::new() };
+        for (id, decision) in graph.decisions.iter().enumerate() {
+            match (*decision, loads.get(&id)) {
+                (Decision::End(verdict), _) => layout.place(id, Instruction::Return(verdict)),
+                (_, None) => {}
+                (Decision::Ask { word, test, value, yes, no }, Some(&needs_load)) => {
+                    let word_of = |id| match graph.decisions[id] {
+                        Decision::Ask { word: other, .. } if other == word => true,
+                        Decision::Ask { .. } | Decision::End(_) => false,
+                    };
+                    layout.bring_near([yes, no], graph, word_of);
+                    let (yes, no) = (layout.jump(yes, word_of(yes)), layout.jump(no, word_of(no)));
+                    layout.reversed.push(match test {
+                        Test::Equal => Instruction::IfEqual { value, yes, no },
+                        Test::Greater => Instruction::IfGreater { value, yes, no },
+                    });
+                    layout.loaded.insert(id, layout.reversed.len());
+                    if needs_load {
+                        layout.place(id, Instruction::Load(word));
+                    }
+                }
+            }
+        }
+        layout.reversed.reverse();
+        Program(layout.reversed)
+    }
+
+    fn place(&mut self, id: Id, instruction: Instruction) {
+        self.reversed.push(instruction);
+        self.places.insert(id, self.reversed.len());
+    }
+
+    fn place_of(&self, id: Id, loaded: bool) -> usize {
+        if loaded { self.loaded[&id] } else { self.places[&id] }
+    }
+
+    /// Puts a jump, or a copy of an end, within the reach of a comparison that comes next.
+    fn bring_near(&mut self, targets: [Id; 2], graph: &Graph, is_loaded: impl Fn(Id) -> bool) {
+        // The second may itself move the first out of reach by one.
+        const REACH: usize = u8::MAX as usize - 1;
+        for id in targets {
+            let loaded = is_loaded(id);
+            let distance = self.reversed.len() - self.place_of(id, loaded);
+            if distance <= REACH {
+                continue;
+            }
+            match graph.decisions[id] {
+                Decision::End(verdict) => self.place(id, Instruction::Return(verdict)),
+                Decision::Ask { .. } => {
+                    self.reversed.push(Instruction::Jump(distance as u32));
+                    let places = if loaded { &mut self.loaded } else { &mut self.places };
+                    places.insert(id, self.reversed.len());
+                }
+            }
+        }
+    }
+
+    /// How many instructions a comparison that comes next must skip.
+    fn jump(&self, id: Id, loaded: bool) -> u8 {
+        u8::try_from(self.reversed.len() - self.place_of(id, loaded)).expect("brought near")
+    }
+}
+
+/// The decisions that can be reached, and which of them come from one that has loaded another
+/// word.
+fn loads(graph: &Graph, start: Id) -> HashMap<Id, bool> {
+    let mut loads = HashMap::from([(start, true)]);
+    // Each decision leads to lower ones only.
+    for id in (0..=start).rev() {
+        let Decision::Ask { word, yes, no, .. } = graph.decisions[id] else { continue };
+        if !loads.contains_key(&id) {
+            continue;
+        }
+        for next in [yes, no] {
+            if let Decision::Ask { word: other, .. } = graph.decisions[next] {
+                *loads.entry(next).or_default() |= other != word;
+            }
+        }
+    }
+    loads
 }

@@ -1,21 +1,23 @@
 //! The policy: which system calls a guest may make, with which arguments.
 //!
-//! A [`Policy`] is a plain value, a list of rules of which one must hold. From it are made the
-//! seccomp filter ([`filter`]), the table that people read, and the answers that tests check.
-//! It is derived from the manifest and the granted features alone; devices contribute their
-//! rules ([`crate::device`]). Nothing here talks to the kernel.
+//! A [`Policy`] is a plain value: the code that may make calls, and a list of rules of which one
+//! must hold. From it are made the seccomp filter ([`filter`], a program in the form of [`bpf`])
+//! and the table that people read. It is derived from the manifest and the granted features
+//! alone; devices contribute their rules ([`crate::device`]). Nothing here talks to the kernel.
 
+pub mod bpf;
 pub mod filter;
 
 use std::fmt;
 
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::hypercall::{ARCH_SET_FS, CLOCK_MONOTONIC, CLOCK_REALTIME, CONSOLE_FD};
 use solo5_sys::manifest::{Attachment, DeviceKind, Manifest};
 
+use crate::descriptors;
 use crate::device::{block, net};
 
-/// A system call that some policy permits.
+/// A system call that some policy permits; those that a guest makes all the time come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Call {
     /// `read`.
@@ -24,6 +26,10 @@ pub enum Call {
     Write,
     /// `ppoll`.
     Ppoll,
+    /// `epoll_pwait`, of guests that don't know `ppoll`.
+    EpollPwait,
+    /// `timerfd_settime`, of guests that don't know `ppoll`.
+    TimerfdSettime,
     /// `pread64`.
     Pread64,
     /// `pwrite64`.
@@ -32,10 +38,6 @@ pub enum Call {
     ClockGettime,
     /// `exit_group`.
     ExitGroup,
-    /// `timerfd_settime`, of guests that don't know `ppoll`.
-    TimerfdSettime,
-    /// `epoll_pwait`, of guests that don't know `ppoll`.
-    EpollPwait,
     /// `arch_prctl`, of guests with thread-local storage.
     ArchPrctl,
 }
@@ -144,7 +146,15 @@ impl Condition {
         Self::long(argument, name, Comparison::Equal, 0, "NULL")
     }
 
-    fn holds(&self, arguments: &[u64; 6]) -> bool {
+    /// Whether no call can meet both conditions.
+    fn excludes(&self, other: &Self) -> bool {
+        let equal = |condition: &Self| condition.comparison == Comparison::Equal;
+        let same_argument = (self.argument, self.width) == (other.argument, other.width);
+        same_argument && equal(self) && equal(other) && self.value != other.value
+    }
+
+    /// Whether the arguments of a call meet the condition.
+    pub fn holds(&self, arguments: &[u64; 6]) -> bool {
         let raw = arguments[usize::from(self.argument)];
         let found = match self.width {
             Width::Bits32 => raw & u64::from(u32::MAX),
@@ -201,17 +211,65 @@ pub enum Waiting {
     },
 }
 
+impl Waiting {
+    /// How a guest with these devices and granted features waits.
+    pub fn of(manifest: &Manifest, granted: &Request) -> Self {
+        if granted.features.contains(Features::PPOLL) {
+            return Self::Ppoll;
+        }
+        let devices = manifest.devices().count();
+        Self::Epoll {
+            epoll_fd: descriptors::number(devices),
+            timer_fd: descriptors::number(devices + 1),
+        }
+    }
+}
+
+/// The code that may make calls, by the addresses that the kernel sees: those behind the
+/// instruction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Callers {
+    /// The lowest.
+    pub first: u64,
+    /// The highest.
+    pub last: u64,
+}
+
+impl Callers {
+    /// Any code in guest memory that ends at `memory_end`.
+    pub const fn anywhere(memory_end: u64) -> Self {
+        Self { first: 0, last: memory_end }
+    }
+
+    /// The stub and no other code.
+    pub const fn stub(stub: Stub) -> Self {
+        const INSTRUCTION_BYTES: u64 = 2;
+        Self { first: stub.start + INSTRUCTION_BYTES, last: stub.end }
+    }
+}
+
+impl fmt::Display for Callers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self { first: 0, last } => write!(f, "anywhere in guest memory, below {last:#x}"),
+            Self { first, last } if first == last => write!(f, "the instruction before {last:#x}"),
+            Self { first, last } => write!(f, "the instructions before {first:#x} to {last:#x}"),
+        }
+    }
+}
+
 /// Everything that a guest may ask of the kernel. Whatever no rule permits kills it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    callers: Callers,
     rules: Vec<Rule>,
 }
 
 impl Policy {
-    /// The policy of a guest with these attached devices.
+    /// The policy of a guest with these attached devices, in memory that ends at `memory_end`.
     ///
     /// `granted` holds the features in force; devices without an attachment get no rules.
-    pub fn new(manifest: &Manifest, granted: &Request, waiting: Waiting) -> Self {
+    pub fn new(manifest: &Manifest, granted: &Request, waiting: Waiting, memory_end: u64) -> Self {
         let mut rules = baseline_rules();
         rules.extend(waiting_rules(manifest, waiting));
         if !granted.features.contains(Features::NO_TLS) {
@@ -236,7 +294,16 @@ impl Policy {
             }
         }
         rules.sort_by_key(|rule| rule.call);
-        Self { rules }
+        let callers = match granted.features.contains(Features::STUB) {
+            true => Callers::stub(granted.stub),
+            false => Callers::anywhere(memory_end),
+        };
+        Self { callers, rules }
+    }
+
+    /// The code that may make calls.
+    pub fn callers(&self) -> Callers {
+        self.callers
     }
 
     /// The rules, those of one call together.
@@ -251,13 +318,6 @@ impl Policy {
         calls
     }
 
-    /// Whether a call, by its number and raw arguments, is permitted.
-    pub fn allows(&self, number: i64, arguments: &[u64; 6]) -> bool {
-        self.rules.iter().any(|rule| {
-            rule.call.number() == number && rule.conditions.iter().all(|c| c.holds(arguments))
-        })
-    }
-
     /// One line: how many calls there are and which.
     pub fn summary(&self) -> String {
         let names: Vec<&str> = self.calls().into_iter().map(Call::name).collect();
@@ -266,8 +326,9 @@ impl Policy {
 }
 
 impl fmt::Display for Policy {
-    /// One rule a line, indented.
+    /// Where calls may come from, then one rule a line, all indented.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "  {:<16}{}", "from", self.callers)?;
         for rule in &self.rules {
             let conditions: Vec<String> =
                 rule.conditions.iter().map(Condition::to_string).collect();
@@ -313,6 +374,3 @@ fn waiting_rules(manifest: &Manifest, waiting: Waiting) -> Vec<Rule> {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,7 +3,7 @@
 
 pub(crate) mod process;
 
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::manifest::{Device, DeviceKind, Manifest, Name};
 
 /// Where [`File::of_code`] places code.
@@ -72,16 +72,27 @@ impl File {
 
     /// The same guest with a request to Nabla's tender.
     pub(crate) fn asking(mut self, request: Request) -> Self {
-        let mut descriptor = vec![1, 0, 0, 0, 0, 0, 0, 0];
-        descriptor.extend(request.features.bits().to_le_bytes());
-        descriptor.extend(request.read_only.to_le_bytes());
+        let mut descriptor = vec![2, 0, 0, 0];
+        let Stub { start, end } = request.stub;
+        for word in [request.features.bits(), request.read_only, start, end] {
+            descriptor.extend(word.to_le_bytes());
+        }
         self.programs.push(Program::note(*b"Nabla\0\0\0", 0x3151_4552, &descriptor));
         self
     }
 
-    /// The same guest, asking for all features.
+    /// The same guest, asking for what it can use without looking at the extension page: the
+    /// features but for the placement, with all of its code as its stub.
     pub(crate) fn modern(self) -> Self {
-        self.asking(Request { features: Features::ALL, read_only: 0 })
+        let features = Features::from_bits(Features::ALL.bits() & !Features::PLACEMENT.bits());
+        self.asking_with_stub(features)
+    }
+
+    /// The same guest with a request for features, and all of its code as its stub.
+    pub(crate) fn asking_with_stub(self, features: Features) -> Self {
+        let bytes = self.programs[0].contents.len() as u64;
+        let stub = Stub { start: CODE, end: CODE + bytes };
+        self.asking(Request { features, read_only: 0, stub })
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

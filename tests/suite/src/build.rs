@@ -22,6 +22,11 @@ impl Binaries {
         }
     }
 
+    /// Those in a folder of one's own.
+    pub fn in_folder(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
     /// The tender.
     pub fn tender(&self) -> PathBuf {
         self.0.join("tender")

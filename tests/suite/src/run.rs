@@ -139,9 +139,18 @@ impl Running {
         Ok(Self { child, stdout, stderr })
     }
 
-    /// Process id of the tender: the guest itself, or its supervisor with a user network.
+    /// Process id of the tender: the supervisor, or the guest itself if there is none.
     pub fn id(&self) -> i32 {
         self.child.id() as i32
+    }
+
+    /// Process id of the guest.
+    pub fn guest_id(&self) -> i32 {
+        let named = |id: &i32| {
+            let name = std::fs::read_to_string(format!("/proc/{id}/comm")).unwrap_or_default();
+            name.trim_end() == "tender-guest"
+        };
+        descendants(self.id()).into_iter().find(named).unwrap_or(self.id())
     }
 
     /// Sends a signal to the tender's process.

@@ -1,0 +1,104 @@
+//! The record of a guest's death: a page that the guest's process shares with its supervisor, and
+//! that the launch code's handler fills when a signal of the guest's own making ends it.
+//!
+//! The page lies in guest memory. A hostile guest can write anything there, so what is read from
+//! it is numbers for people, used for nothing else.
+
+use std::ops::Range;
+
+use crate::memory::RECORD;
+
+/// Offset of the signal's number, zero if nothing was noted.
+pub(crate) const SIGNAL: usize = 0;
+/// Offset of the first bytes of `siginfo_t`.
+pub(crate) const INFORMATION: usize = 16;
+/// Their size in words of 8 bytes.
+pub(crate) const INFORMATION_WORDS: usize = 6;
+/// Offset of the general registers, as in `mcontext_t`.
+pub(crate) const REGISTERS: usize = INFORMATION + 8 * INFORMATION_WORDS;
+/// Their number.
+pub(crate) const REGISTERS_WORDS: usize = 23;
+
+const BYTES: usize = REGISTERS + 8 * REGISTERS_WORDS;
+
+// Offsets in `siginfo_t` (`asm-generic/siginfo.h`).
+const CODE: usize = 8;
+const SYSCALL_ADDRESS: usize = 16;
+const SYSCALL_NUMBER: usize = 24;
+const SYSCALL_ARCHITECTURE: usize = 28;
+
+/// Names and places of the registers that are shown, in this order.
+pub(crate) const SHOWN: [(&str, i32); 18] = [
+    ("rax", libc::REG_RAX),
+    ("rbx", libc::REG_RBX),
+    ("rcx", libc::REG_RCX),
+    ("rdx", libc::REG_RDX),
+    ("rsi", libc::REG_RSI),
+    ("rdi", libc::REG_RDI),
+    ("rbp", libc::REG_RBP),
+    ("rsp", libc::REG_RSP),
+    ("r8", libc::REG_R8),
+    ("r9", libc::REG_R9),
+    ("r10", libc::REG_R10),
+    ("r11", libc::REG_R11),
+    ("r12", libc::REG_R12),
+    ("r13", libc::REG_R13),
+    ("r14", libc::REG_R14),
+    ("r15", libc::REG_R15),
+    ("rip", libc::REG_RIP),
+    ("flags", libc::REG_EFL),
+];
+
+/// A copy of the page's contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record([u8; BYTES]);
+
+impl Record {
+    /// Reads the record of a guest that has ended; `None` if it died without one.
+    ///
+    /// # Safety
+    /// The page is mapped in this process.
+    pub(crate) unsafe fn read() -> Option<Self> {
+        let page = std::ptr::with_exposed_provenance::<[u8; BYTES]>(RECORD as usize);
+        // SAFETY: mapped, as the caller vouches; no process writes there any more.
+        let record = Self(unsafe { page.read() });
+        (record.signal() != 0).then_some(record)
+    }
+
+    /// The signal's number.
+    pub(crate) fn signal(&self) -> i32 {
+        self.word32(SIGNAL..SIGNAL + 4) as i32
+    }
+
+    /// `si_code`.
+    pub(crate) fn code(&self) -> i32 {
+        self.information(CODE) as i32
+    }
+
+    /// A register, by its `REG_` number.
+    pub(crate) fn register(&self, number: i32) -> u64 {
+        self.word64(REGISTERS + 8 * number as usize)
+    }
+
+    /// Of a forbidden call: the address behind it, its number, and its entry point's architecture.
+    pub(crate) fn call(&self) -> (u64, u32, u32) {
+        (
+            self.word64(INFORMATION + SYSCALL_ADDRESS),
+            self.information(SYSCALL_NUMBER),
+            self.information(SYSCALL_ARCHITECTURE),
+        )
+    }
+
+    fn information(&self, offset: usize) -> u32 {
+        self.word32(INFORMATION + offset..INFORMATION + offset + 4)
+    }
+
+    fn word32(&self, range: Range<usize>) -> u32 {
+        self.0[range].iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+    }
+
+    fn word64(&self, offset: usize) -> u64 {
+        let half = |at| u64::from(self.word32(at..at + 4));
+        half(offset) | half(offset + 4) << 32
+    }
+}
