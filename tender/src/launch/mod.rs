@@ -200,14 +200,14 @@ fn unregister_rseq() -> Result<(), Error> {
     const SIGNATURE: u32 = 0x5305_3053;
     const UNREGISTER: c_int = 1;
     const AT_RSEQ_FEATURE_SIZE: c_ulong = 27;
-    // By name, as C libraries before glibc 2.35 neither have the symbols nor register anything.
-    let (Some(offset), Some(size)) = (symbol(c"__rseq_offset"), symbol(c"__rseq_size")) else {
+    // C libraries before glibc 2.35 neither have the symbols nor register anything.
+    let Some((offset, size)) = rseq_constants() else {
         return Ok(());
     };
     // SAFETY: glibc declares this symbol as a constant of this type.
-    let offset = unsafe { *offset.cast::<isize>() };
+    let offset = unsafe { *offset };
     // SAFETY: glibc declares this symbol as a constant of this type.
-    let size = unsafe { *size.cast::<u32>() };
+    let size = unsafe { *size };
     if size == 0 {
         return Ok(());
     }
@@ -226,6 +226,16 @@ fn unregister_rseq() -> Result<(), Error> {
         }
     }
     result.map(drop).map_err(failed("rseq"))
+}
+
+/// The symbols `__rseq_offset` and `__rseq_size`, if the C library has them: in a static program as
+/// the linker found them, where nothing can be asked for by name, in another by name.
+fn rseq_constants() -> Option<(*const isize, *const u32)> {
+    let linked = x86_64::rseq_constants();
+    if !linked.0.is_null() && !linked.1.is_null() {
+        return Some(linked);
+    }
+    Some((symbol(c"__rseq_offset")?.cast(), symbol(c"__rseq_size")?.cast()))
 }
 
 fn symbol(name: &std::ffi::CStr) -> Option<*const libc::c_void> {

@@ -195,6 +195,32 @@ pub(super) fn thread_pointer() -> usize {
     pointer
 }
 
+/// Where glibc's `__rseq_offset` and `__rseq_size` lie, in a program with that library in it; null
+/// in any other. The references are weak, which Rust cannot say yet: without the symbols the
+/// linker puts zero in their place.
+pub(super) fn rseq_constants() -> (*const isize, *const u32) {
+    let (offset, size);
+    // SAFETY: reads an entry of the global offset table, which the linker makes.
+    unsafe {
+        asm!(
+            ".weak __rseq_offset",
+            "mov {}, qword ptr [rip + __rseq_offset@GOTPCREL]",
+            out(reg) offset,
+            options(nostack, readonly, preserves_flags)
+        )
+    };
+    // SAFETY: reads an entry of the global offset table, which the linker makes.
+    unsafe {
+        asm!(
+            ".weak __rseq_size",
+            "mov {}, qword ptr [rip + __rseq_size@GOTPCREL]",
+            out(reg) size,
+            options(nostack, readonly, preserves_flags)
+        )
+    };
+    (offset, size)
+}
+
 /// Jumps to the launch code and never comes back.
 ///
 /// # Safety
