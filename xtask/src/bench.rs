@@ -3,6 +3,8 @@
 
 mod candidate;
 mod containers;
+mod density;
+mod fleet;
 mod machine;
 mod peak;
 mod process;
@@ -25,32 +27,39 @@ use crate::{explain, unexpected};
 
 const USAGE: &str = "\
 Usage: cargo xtask bench start [--runs N] [--json FILE]
+       cargo xtask bench density [--guests N] [--json FILE]
 
 Measures, prints a table, and writes all samples to a file. Nothing is installed; what is not
 there is left out, and that is said.
 
   start    how long a unikernel takes from its start to its end, beside a program that does
            nothing, container runtimes and Solo5's tenders, in one run, interleaved
+  density  many idle web servers at once: how soon all answer, and how much memory each takes
 
   --runs N     rounds of `start`, 500 if nothing is said
-  --json FILE  where the samples go, target/bench/start.json if nothing is said";
+  --guests N   guests of `density`, 1000 if nothing is said
+  --json FILE  where the samples go, target/bench/start.json or density.json if nothing is said";
 
 /// The verb.
 pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
-    let (mut bench, mut runs, mut json) = (None, start::ROUNDS, None);
+    let (mut bench, mut runs, mut guests, mut json) = (None, None, None, None);
     while let Some(word) = words.next()? {
         match word {
             Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
-            Arg::Long("runs") => runs = words.value()?.parse()?,
+            Arg::Long("runs") => runs = Some(words.value()?.parse()?),
+            Arg::Long("guests") => guests = Some(words.value()?.parse()?),
             Arg::Long("json") => json = Some(PathBuf::from(words.value()?)),
             Arg::Value(name) if bench.is_none() => bench = Some(name.string()?),
             other => return Err(unexpected(other, "bench")),
         }
     }
-    match bench.as_deref() {
-        Some("start") => start::run(runs, json),
-        Some(other) => bail!("there is no bench '{other}'; there is start"),
-        None => bail!("which bench? cargo xtask bench start"),
+    match (bench.as_deref(), runs, guests) {
+        (Some("start"), runs, None) => start::run(runs.unwrap_or(start::ROUNDS), json),
+        (Some("density"), None, guests) => density::run(guests.unwrap_or(density::GUESTS), json),
+        (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
+        (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
+        (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density"),
+        (None, ..) => bail!("which bench? cargo xtask bench start, or density"),
     }
 }
 
