@@ -95,7 +95,8 @@ impl App {
     }
 }
 
-/// Builds the tender and returns its path. It is always optimised: it is no part of the app.
+/// Builds the tender and returns its path. It is always optimised, and static where that is
+/// possible: it is no part of the app, and its start is a part of every app's.
 ///
 /// # Errors
 /// If it does not compile.
@@ -104,7 +105,7 @@ pub(crate) fn build_tender(ours: &Workspace) -> Result<PathBuf> {
     if !path.exists() {
         eprintln!("building the tender, which loads and confines unikernels (once)");
     }
-    cargo::build(&ours.root, ["tender"], Profile::Release)?;
+    cargo::build_static(&ours.root, "tender")?;
     Ok(path)
 }
 

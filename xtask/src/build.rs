@@ -1,53 +1,58 @@
-//! `cargo xtask build`: apps to unikernels.
+//! `cargo xtask build`: apps to unikernels, and the tender that runs them.
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::app::App;
+use crate::app::{self, App};
 use crate::cargo::Profile;
 use crate::packages::Workspace;
 use crate::{explain, size, unexpected};
 
 const USAGE: &str = "\
-Usage: cargo xtask build [APP...] [--debug]
+Usage: cargo xtask build [APP...] [--tender] [--debug]
 
-Builds apps, all of this workspace if none is named. Each is one file: a Solo5 spt unikernel.
+Builds apps, all of this workspace if nothing is named. Each is one file: a Solo5 spt unikernel.
 
-  --debug  not optimised, with checks of overflows and the like";
+  --tender  the tender as well, which runs them; always optimised, and static where this system
+            has a static C library
+  --debug   apps not optimised, with checks of overflows and the like";
 
 /// The verb.
 pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
-    let mut names = Vec::new();
+    let (mut names, mut tender) = (Vec::new(), false);
     let mut profile = Profile::Release;
     while let Some(word) = words.next()? {
         match word {
             Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
+            Arg::Long("tender") => tender = true,
             Arg::Long("debug") => profile = Profile::Debug,
             Arg::Value(name) => names.push(name.string()?),
             other => return Err(unexpected(other, "build")),
         }
     }
     let ours = Workspace::ours()?;
-    let apps = if names.is_empty() {
+    let apps = if names.is_empty() && !tender {
         App::all(&ours, profile)?
     } else {
         names.iter().map(|name| App::find(name, &ours, profile)).collect::<Result<_>>()?
     };
+    let tender = tender.then(|| app::build_tender(&ours)).transpose()?;
     for app in &apps {
         app.build()?;
     }
     for app in &apps {
-        report(app)?;
+        report(&app.name, &app.kernel())?;
     }
+    tender.map_or(Ok(()), |path| report("tender", &path))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn report(app: &App) -> Result<()> {
-    let kernel = app.kernel();
-    let bytes = fs::metadata(&kernel).with_context(|| kernel.display().to_string())?.len();
-    println!("{}: {}, {}", app.name, kernel.display(), size::format(bytes));
+fn report(name: &str, path: &Path) -> Result<()> {
+    let bytes = fs::metadata(path).with_context(|| path.display().to_string())?.len();
+    println!("{name}: {}, {}", path.display(), size::format(bytes));
     Ok(())
 }

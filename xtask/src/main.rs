@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod app;
+mod bench;
 mod build;
 mod cargo;
 mod image;
@@ -30,6 +31,7 @@ Usage: cargo xtask VERB ...
   image DIR      packs a folder as a site image, or makes a blank disk
   inspect APP    says what a unikernel asks of the host
   test [FILTER]  builds all and runs every test of the workspace
+  bench NAME     measures starts or density, beside other ways to run programs
   tidy           checks the rules of this source tree
 
 An APP is a name such as `httpd`, or the path of a crate, in this workspace or outside of it.
@@ -38,12 +40,13 @@ Try `cargo xtask run httpd`, then `cargo xtask VERB --help`.";
 /// A verb: its name and what it does with the words behind it.
 type Verb = (&'static str, fn(&mut Parser) -> Result<ExitCode>);
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     ("run", run::main),
     ("build", build::main),
     ("image", image::main),
     ("inspect", inspect::main),
     ("test", test::main),
+    ("bench", bench::main),
     ("tidy", tidy::main),
 ];
 

@@ -12,6 +12,7 @@ use anyhow::Result;
 use lexopt::Parser;
 
 pub(crate) use publish::Publish;
+pub(crate) use ready::ask;
 
 use crate::app::{self, App};
 use crate::packages::Workspace;

@@ -73,7 +73,7 @@ fn files(root: &Path) -> Result<Vec<PathBuf>> {
             let kind = entry.file_type()?;
             if kind.is_dir() && !is_hidden && name != "target" {
                 folders.push(path);
-            } else if kind.is_file() {
+            } else if kind.is_file() && name != ".git" {
                 files.push(path.strip_prefix(root).unwrap_or(&path).to_owned());
             }
         }

@@ -23,7 +23,10 @@ pub(crate) fn wait(address: SocketAddr, path: &str) -> bool {
 }
 
 /// Whether the answer to one request is a success.
-fn ask(address: SocketAddr, path: &str) -> std::io::Result<bool> {
+///
+/// # Errors
+/// If there is no answer within a second.
+pub(crate) fn ask(address: SocketAddr, path: &str) -> std::io::Result<bool> {
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_TIME_OUT)?;
     stream.set_read_timeout(Some(ANSWER_TIME_OUT))?;
     stream.set_write_timeout(Some(ANSWER_TIME_OUT))?;

@@ -52,6 +52,7 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("confinement::calls of a guest with a disk", calls_with_disk).with_needs(STRACE),
         Case::new("confinement::calls of a plain Solo5 guest", calls_of_plain_guest)
             .with_needs(STRACE),
+        Case::new("confinement::the kernel writes nowhere", rseq_is_withdrawn).with_needs(STRACE),
     ]
 }
 
@@ -481,6 +482,22 @@ fn calls(run: &Run) -> Result<BTreeSet<String>> {
     }
     ensure!(guest.is_some(), "no filter was installed: {outcome:?}\n{text}");
     Ok(names)
+}
+
+/// What a C library registers for restartable sequences is gone with it: the kernel would write there
+/// whenever it reschedules the guest, and end it at some starts in a hundred.
+fn rseq_is_withdrawn(binaries: &Binaries) -> Result<()> {
+    const UNREGISTER: &str = ", 0x1, ";
+    let folder = TempDir::new()?;
+    let log = folder.path().join("strace");
+    let run = Run::new(binaries, binaries.guest("hello"));
+    run.through(&["strace", "-f", "-o", &log.to_string_lossy()]).finish()?;
+    let text = fs::read_to_string(&log)?;
+    let calls = text.lines().filter(|line| line.contains("rseq(") && line.ends_with("= 0"));
+    let (withdrawn, registered): (Vec<_>, Vec<_>) =
+        calls.partition(|line| line.contains(UNREGISTER));
+    ensure!(withdrawn.len() == registered.len(), "{registered:?}, but {withdrawn:?}");
+    Ok(())
 }
 
 fn disk_run(binaries: &Binaries, abi: Abi, folder: &TempDir) -> Result<Run> {

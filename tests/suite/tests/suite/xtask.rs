@@ -1,4 +1,5 @@
-//! `cargo xtask run` as a user types it: what it says, how it ends, and that nothing is left.
+//! `cargo xtask run` and `bench` as a user types them: what they say, how they end, and that nothing is
+//! left.
 
 use std::fs;
 use std::io::{BufReader, Write};
@@ -32,6 +33,7 @@ pub(crate) fn cases() -> Vec<Case> {
             serves_until(b, Signal::SIGKILL, Ended::Signal(Signal::SIGKILL as i32))
         }),
         Case::new("xtask::a second Ctrl-C kills what does not end", second_interrupt),
+        Case::new("xtask::bench of a few guests", density),
         Case::new("xtask::mistakes are named with the way out", mistakes),
     ]
 }
@@ -113,6 +115,18 @@ fn second_interrupt(binaries: &Binaries) -> Result<()> {
     all_end(&processes)
 }
 
+/// The bench itself fails if a guest does not answer or a process is left.
+fn density(binaries: &Binaries) -> Result<()> {
+    let folder = TempDir::new()?;
+    let samples = folder.path().join("samples.json");
+    let json = samples.to_str().context("the folder's name")?;
+    let outcome = finish(binaries, &["bench", "density", "--guests", "3", "--json", json])?;
+    ensure!(outcome.ended == Ended::Exit(0), "{outcome:?}");
+    ensure!(outcome.stdout.contains("no process is left"), "{outcome:?}");
+    ensure!(fs::read_to_string(samples)?.contains("\"guests\": 3"));
+    Ok(())
+}
+
 fn mistakes(binaries: &Binaries) -> Result<()> {
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0))?;
     let publish = format!("{}:80", taken.local_addr()?.port());
@@ -123,6 +137,9 @@ fn mistakes(binaries: &Binaries) -> Result<()> {
         (&["run", "httpd", "-p", "eighty"], &["'eighty'", "8080:80"]),
         (&absent, &["/nonexistent/folder"]),
         (&["fly"], &["'fly'", "run", "build"]),
+        (&["bench", "end"], &["'end'", "start", "density"]),
+        (&["bench", "density", "--guests", "0"], &["--guests"]),
+        (&["bench", "start", "--guests", "9"], &["--guests", "density"]),
         (&["inspect", "README.md"], &["README.md", "is not an ELF file"]),
     ] {
         let outcome = finish(binaries, words)?;

@@ -1,0 +1,79 @@
+//! `cargo xtask bench`: measurements of what this project is for, each with the raw samples and
+//! the machine that they are from. A bench reports and judges; it never fails for being slow.
+
+mod candidate;
+mod containers;
+mod density;
+mod fleet;
+mod machine;
+mod peak;
+mod process;
+mod programs;
+mod rounds;
+mod start;
+mod stats;
+mod table;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail};
+use lexopt::{Arg, Parser, ValueExt};
+use serde_json::Value;
+
+use crate::packages::Workspace;
+use crate::{explain, unexpected};
+
+const USAGE: &str = "\
+Usage: cargo xtask bench start [--runs N] [--json FILE]
+       cargo xtask bench density [--guests N] [--json FILE]
+
+Measures, prints a table, and writes all samples to a file. Nothing is installed; what is not
+there is left out, and that is said.
+
+  start    how long a unikernel takes from its start to its end, beside a program that does
+           nothing, container runtimes and Solo5's tenders, in one run, interleaved
+  density  many idle web servers at once: how soon all answer, and how much memory each takes
+
+  --runs N     rounds of `start`, 500 if nothing is said
+  --guests N   guests of `density`, 1000 if nothing is said
+  --json FILE  where the samples go, target/bench/start.json or density.json if nothing is said";
+
+/// The verb.
+pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
+    let (mut bench, mut runs, mut guests, mut json) = (None, None, None, None);
+    while let Some(word) = words.next()? {
+        match word {
+            Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
+            Arg::Long("runs") => runs = Some(words.value()?.parse()?),
+            Arg::Long("guests") => guests = Some(words.value()?.parse()?),
+            Arg::Long("json") => json = Some(PathBuf::from(words.value()?)),
+            Arg::Value(name) if bench.is_none() => bench = Some(name.string()?),
+            other => return Err(unexpected(other, "bench")),
+        }
+    }
+    match (bench.as_deref(), runs, guests) {
+        (Some("start"), runs, None) => start::run(runs.unwrap_or(start::ROUNDS), json),
+        (Some("density"), None, guests) => density::run(guests.unwrap_or(density::GUESTS), json),
+        (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
+        (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
+        (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density"),
+        (None, ..) => bail!("which bench? cargo xtask bench start, or density"),
+    }
+}
+
+/// The folder of what benches make.
+fn folder(ours: &Workspace) -> Result<PathBuf> {
+    let folder = ours.target_dir.join("bench");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    Ok(folder)
+}
+
+/// Writes the samples and says where.
+fn save(report: &Value, path: &Path) -> Result<()> {
+    let text = serde_json::to_string_pretty(report).context("cannot write JSON")?;
+    fs::write(path, text + "\n").with_context(|| path.display().to_string())?;
+    eprintln!("samples: {}", path.display());
+    Ok(())
+}
