@@ -32,6 +32,11 @@ impl Binaries {
         self.0.join(format!("guest-{name}"))
     }
 
+    /// The plain Solo5 guest with that name, a file `tests/solo5-guests/NAME.rs`.
+    pub fn solo5_guest(&self, name: &str) -> PathBuf {
+        self.0.join(format!("solo5-{name}"))
+    }
+
     /// The program behind `cargo xtask`, built with them in the other profile.
     pub fn xtask(&self) -> PathBuf {
         self.0.join("../debug/xtask")
@@ -48,7 +53,7 @@ impl Binaries {
 const BUILDS: [&[&str]; 3] = [
     &["-p", "xtask"],
     &["--release", "-p", "tender"],
-    &["--release", "-p", "guests", "-p", "hello", "-p", "httpd"],
+    &["--release", "-p", "guests", "-p", "solo5-guests", "-p", "hello", "-p", "httpd"],
 ];
 
 fn build() -> Result<Binaries> {
