@@ -40,18 +40,19 @@ pub struct Options {
 impl Options {
     pub(super) fn accept(&mut self, typed: &Typed<'_>) -> Result<(), OptionError> {
         match typed.option {
-            "block" => typed.set(&mut self.path, typed.value(FORM)?.to_owned()),
+            "block" => self.path = Some(typed.value(FORM)?.to_owned()),
             "block-sector-size" => {
                 let block_bytes = parse_block_bytes(typed.value("BYTES")?).ok_or_else(|| {
                     typed.refuse("a block has a power of two of bytes, from 512 to 32768")
                 })?;
-                typed.set(&mut self.block_bytes, block_bytes)
+                self.block_bytes = Some(block_bytes);
             }
             _ => {
                 typed.no_value()?;
-                typed.set(&mut self.sync, ())
+                self.sync = Some(());
             }
         }
+        Ok(())
     }
 
     pub(super) fn is_attached(&self) -> bool {

@@ -51,14 +51,6 @@ pub enum OptionError {
         /// The device.
         name: String,
     },
-    /// Given twice.
-    #[error("--{option}:{name} is given twice")]
-    Twice {
-        /// The option.
-        option: &'static str,
-        /// The device.
-        name: String,
-    },
     /// A value that does not fit.
     #[error("--{option}:{name}={value}: {reason}")]
     Value {
@@ -92,15 +84,6 @@ impl<'a> Typed<'a> {
     fn no_value(&self) -> Result<(), OptionError> {
         let (option, name) = (self.option, self.name.to_owned());
         if self.value.is_some() { Err(OptionError::ValueUnwanted { option, name }) } else { Ok(()) }
-    }
-
-    /// Sets what this option sets, once.
-    fn set<T>(&self, slot: &mut Option<T>, value: T) -> Result<(), OptionError> {
-        let (option, name) = (self.option, self.name.to_owned());
-        match slot.replace(value) {
-            Some(_) => Err(OptionError::Twice { option, name }),
-            None => Ok(()),
-        }
     }
 
     fn refuse(&self, reason: impl Into<String>) -> OptionError {
