@@ -229,14 +229,25 @@ pub fn attach(
             }
             DeviceKind::Block => {
                 let options = options.blocks.get(&name).cloned().unwrap_or_default();
-                let read_only = granted.read_only & (1 << index) != 0;
-                let block = block::attach(&options, read_only)
+                let access = block_access(granted, index);
+                let block = block::attach(&options, access)
                     .map_err(|error| AttachError::Block { name: name.to_string(), error })?;
                 attached.add(index, &name, block.attachment(), block.description, block.fd);
             }
         }
     }
     Ok(attached)
+}
+
+/// How a guest uses a block device. A plain Solo5 guest cannot say that it only reads.
+fn block_access(granted: &Request, index: usize) -> block::Access {
+    if granted.read_only & (1 << index) != 0 {
+        block::Access::ReadOnly
+    } else if *granted == Request::default() {
+        block::Access::Shared
+    } else {
+        block::Access::Exclusive
+    }
 }
 
 impl Attached {
