@@ -3,6 +3,7 @@
 //! | word | what | how it ends |
 //! |---|---|---|
 //! | `write` | writes every block and reads it back | status 0 |
+//! | `hold` | as `write`, then waits without end | not at all |
 //! | `verify` | reads what an earlier guest wrote | 0, or 2 if it is something else |
 //! | `beyond-read`, `beyond-write` | the block after the last | must be killed |
 //! | `long`, `short` | two blocks in one call, half a block | must be killed |
@@ -25,6 +26,13 @@ fn main(guest: &Guest) -> i32 {
         "write" => {
             write_all(&disk, block);
             return verify_all(&disk, block);
+        }
+        "hold" => {
+            write_all(&disk, block);
+            println!("holding");
+            loop {
+                sys::wait(&guest.info, sys::NEVER_NS);
+            }
         }
         "verify" => return verify_all(&disk, block),
         "beyond-read" => sys::pread(disk.fd, block, disk.capacity_bytes),
