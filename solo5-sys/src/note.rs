@@ -203,8 +203,6 @@ pub enum AbiError {
     Target(u32),
     /// Another version of the spt ABI.
     Version(u32),
-    /// A reserved word is not zero.
-    Reserved,
 }
 
 impl fmt::Display for AbiError {
@@ -220,7 +218,6 @@ impl fmt::Display for AbiError {
                 f,
                 "the unikernel uses version {version} of the spt ABI, this tender knows version {SPT_VERSION}"
             ),
-            Self::Reserved => write!(f, "the ABI note's reserved words are not zero"),
         }
     }
 }
@@ -241,7 +238,7 @@ pub const fn target_name(target: u32) -> &'static str {
 }
 
 impl Abi {
-    /// Checks an `ABI1` descriptor.
+    /// Checks an `ABI1` descriptor. Its two reserved words may be anything, as for Solo5.
     ///
     /// # Errors
     /// [`AbiError`] for everything but the `spt` target's version 2.
@@ -257,9 +254,6 @@ impl Abi {
         }
         if version != SPT_VERSION {
             return Err(AbiError::Version(version));
-        }
-        if descriptor[8..].iter().any(|&byte| byte != 0) {
-            return Err(AbiError::Reserved);
         }
         Ok(Self { target, version })
     }

@@ -192,9 +192,6 @@ pub enum Error {
     /// A malformed note.
     #[error("has a malformed note: {0}")]
     Note(#[from] NoteError),
-    /// Two notes of one kind.
-    #[error("has two {0} notes")]
-    NoteTwice(&'static str),
     /// No `ABI1` or `MFT1` note.
     #[error("has no {0} note: it is not a Solo5 unikernel")]
     NoteMissing(&'static str),
@@ -438,24 +435,28 @@ impl Notes {
         source.read_at(program.offset, &mut segment)?;
         let Some(note) = Note::parse(&segment)? else { return Ok(()) };
         match (note.owner, note.kind) {
-            (note::SOLO5, note::ABI1) => once(&mut self.abi, "ABI1", Abi::parse(note.descriptor)?),
+            (note::SOLO5, note::ABI1) => first(&mut self.abi, || Abi::parse(note.descriptor)),
             (note::SOLO5, note::MFT1) => {
                 let bytes = note.descriptor.get(MANIFEST_PADDING_BYTES..).unwrap_or_default();
-                once(&mut self.manifest, "MFT1", Manifest::parse(bytes, Stage::Declared)?)
+                first(&mut self.manifest, || Manifest::parse(bytes, Stage::Declared))
             }
             (note::NABLA, note::REQ1) => {
-                once(&mut self.request, "REQ1", Request::parse(note.descriptor)?)
+                first(&mut self.request, || Request::parse(note.descriptor))
             }
             _ => Ok(()),
         }
     }
 }
 
-fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), Error> {
-    match slot.replace(value) {
-        Some(_) => Err(Error::NoteTwice(name)),
-        None => Ok(()),
+/// Of several notes of one kind the first counts, as for Solo5's loader.
+fn first<T, E>(slot: &mut Option<T>, parse: impl FnOnce() -> Result<T, E>) -> Result<(), Error>
+where
+    Error: From<E>,
+{
+    if slot.is_none() {
+        *slot = Some(parse()?);
     }
+    Ok(())
 }
 
 /// The stub lies in one executable segment and holds at least one instruction.

@@ -1,14 +1,15 @@
 //! The command line: `tender [OPTIONS] [--] KERNEL [ARGS...]`, as `solo5-spt` takes it.
 //!
 //! Options have the form `--option[:DEVICE][=VALUE]` and come before the unikernel's path; what
-//! follows the path belongs to the guest and is never looked at. Nothing is opened here.
+//! follows the path belongs to the guest and is never looked at. Of an option that is given twice
+//! the last counts. Nothing is opened here.
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, DEFAULT_MEMORY_BYTES, LOAD_BASE};
+use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, DEFAULT_MEMORY_BYTES};
 
 use crate::device;
 use crate::memory::TASK_END;
@@ -86,14 +87,11 @@ pub enum Error {
     /// A value where none belongs.
     #[error("{0} takes no value")]
     ValueUnwanted(&'static str),
-    /// Given twice.
-    #[error("{0} is given twice")]
-    Twice(&'static str),
     /// Two that exclude each other.
     #[error("{0} and {1} exclude each other")]
     Excluded(&'static str, &'static str),
     /// A size of memory that is none.
-    #[error("--mem={0}: memory is a whole number of megabytes, from 2 to {max}", max = TASK_END >> 20)]
+    #[error("--mem={0}: memory is a whole number of megabytes, from 1 to {max}", max = TASK_END >> 20)]
     Memory(String),
     /// A form of report that is none.
     #[error("--inspect={0}: only `json` is known, or no value for a report to read")]
@@ -120,8 +118,12 @@ Usage: tender [OPTIONS] [--] KERNEL [ARGS...]
 KERNEL is the unikernel's file. Everything after it is passed to the guest. Every device that
 the unikernel declares must be attached; `tender --inspect KERNEL` lists them.
 
+An option and its value are one word, with a `=` between them. NAME is a device as the unikernel
+calls it. If an option is given twice the last one counts, but for --publish, where all do.
+
 Options:
-  --mem=MB                        memory of the guest in megabytes (default {memory})
+  --mem=MB                        memory of the guest in megabytes (default {memory}); the host gives
+                                  it page by page, when the guest first uses it
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
                                   an unprivileged user; by default this is done for guests with a
@@ -136,6 +138,8 @@ Options:
   --help                          print this and exit
   --version                       print the version and exit
 
+The guest's console is standard output; it has no input.
+
 The tender's exit status is the guest's: 0 to 254, or 255 if it aborted. A guest that violates
 its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139);
 standard error then says what it did, where, and what was in its registers. If the guest cannot
@@ -143,6 +147,8 @@ be started, the status is 1 and one line on standard error says why.
 
 Examples:
   tender hello.spt Hello
+  truncate -s 64M disk.img
+  sudo ip tuntap add dev tap0 mode tap user $USER && sudo ip link set dev tap0 up
   tender --net:service=tap0 --block:data=disk.img --mem=64 server.spt --port=80
   tender --net:service=user --publish:service=8080:80 server.spt
 ",
@@ -152,28 +158,27 @@ Examples:
     )
 }
 
-/// Parses a command line without the program's own name.
+/// Parses a command line without the program's own name. `--help` and `--version` count among
+/// whatever other options, right or wrong.
 ///
 /// # Errors
 /// The first [`Error`], in the order of the arguments.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut arguments = arguments.into_iter();
-    let mut parser = Parser::default();
+    let mut typed = Vec::new();
     let kernel = loop {
-        let argument = arguments.next().ok_or(Error::KernelMissing)?;
-        if argument == "--" {
-            break arguments.next().ok_or(Error::KernelMissing)?;
-        }
-        match argument.as_bytes().strip_prefix(b"-") {
-            None => break argument,
-            Some(_) if argument == "--help" => return Ok(Command::Help),
-            Some(_) if argument == "--version" => return Ok(Command::Version),
-            Some(_) => parser.accept(&argument)?,
+        match arguments.next() {
+            Some(argument) if argument == "--" => break arguments.next(),
+            Some(argument) if !argument.as_bytes().starts_with(b"-") => break Some(argument),
+            Some(argument) if argument == "--help" => return Ok(Command::Help),
+            Some(argument) if argument == "--version" => return Ok(Command::Version),
+            Some(option) => typed.push(option),
+            None => break None,
         }
     };
-    if kernel.is_empty() {
-        return Err(Error::KernelMissing);
-    }
+    let mut parser = Parser::default();
+    typed.iter().try_for_each(|option| parser.accept(option))?;
+    let kernel = kernel.filter(|path| !path.is_empty()).ok_or(Error::KernelMissing)?;
     parser.finish(kernel.into(), arguments)
 }
 
@@ -196,7 +201,8 @@ impl Parser {
         match key {
             "--mem" => {
                 let value = value.ok_or(Error::ValueMissing("--mem", "MB"))?;
-                set(&mut self.memory_bytes, "--mem", parse_memory(value)?)
+                self.memory_bytes = Some(parse_memory(value)?);
+                Ok(())
             }
             "--x-exec-heap" => flag(&mut self.execute_heap, "--x-exec-heap", value),
             "--die-with-parent" => flag(&mut self.die_with_parent, "--die-with-parent", value),
@@ -204,7 +210,10 @@ impl Parser {
             "--jail" => flag(&mut self.jail, "--jail", value),
             "--no-jail" => flag(&mut self.no_jail, "--no-jail", value),
             "--verbose" => flag(&mut self.verbose, "--verbose", value),
-            "--inspect" => set(&mut self.inspect, "--inspect", parse_form(value)?),
+            "--inspect" => {
+                self.inspect = Some(parse_form(value)?);
+                Ok(())
+            }
             "--help" => Err(Error::ValueUnwanted("--help")),
             "--version" => Err(Error::ValueUnwanted("--version")),
             _ => {
@@ -276,22 +285,25 @@ fn split(argument: &OsStr) -> (&str, Option<&OsStr>) {
     (key, bytes.get(end + 1..).map(OsStr::from_bytes))
 }
 
-fn set<T>(slot: &mut Option<T>, option: &'static str, value: T) -> Result<(), Error> {
-    if slot.replace(value).is_some() { Err(Error::Twice(option)) } else { Ok(()) }
-}
-
 fn flag(slot: &mut Option<()>, option: &'static str, value: Option<&OsStr>) -> Result<(), Error> {
     if value.is_some() {
         return Err(Error::ValueUnwanted(option));
     }
-    set(slot, option, ())
+    *slot = Some(());
+    Ok(())
 }
 
+/// Reads a size in megabytes: `64`, `+64`, `64M`. `solo5-spt` ignores whatever follows the number and
+/// takes `64G` for 64 MB; a unit that means something else is refused here.
 fn parse_memory(value: &OsStr) -> Result<u64, Error> {
-    let digits = value.to_str().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
-    digits
-        .and_then(|text| text.parse::<u64>().ok()?.checked_mul(1 << 20))
-        .filter(|&bytes| LOAD_BASE < bytes && bytes <= TASK_END)
+    let text = value.to_str().unwrap_or_default().trim_ascii();
+    let unsigned = text.strip_prefix('+').unwrap_or(text);
+    let number = unsigned.trim_end_matches(|letter: char| !letter.is_ascii_digit());
+    let is_megabytes = ["", "M", "MB", "MiB"].contains(&&unsigned[number.len()..]);
+    Some(number)
+        .filter(|digits| is_megabytes && digits.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|digits| digits.parse::<u64>().ok()?.checked_mul(1 << 20))
+        .filter(|bytes| (1..=TASK_END).contains(bytes))
         .ok_or_else(|| Error::Memory(value.to_string_lossy().into_owned()))
 }
 

@@ -23,8 +23,8 @@ FILTER. The last line counts them: `N passed, N failed, N skipped`. A test is sk
 a privilege or a program that is not there; it says which. The exit status is 1 if a test
 failed, and also if one was skipped where nothing should be: with CI=true, as root.";
 
-/// The package of the test guests.
-const GUESTS: &str = "guests";
+/// The packages of the test guests.
+const GUESTS: [&str; 2] = ["guests", "solo5-guests"];
 /// Where the suite finds what it runs.
 const BINARIES_VARIABLE: &str = "NABLA_BIN_DIR";
 
@@ -56,7 +56,7 @@ fn build_binaries(ours: &Workspace) -> Result<()> {
     eprintln!("building the tender, the test guests and the apps");
     app::build_tender(ours)?;
     let apps = ours.apps().map(|app| &*app.name);
-    cargo::build(&ours.root, apps.chain([GUESTS]), Profile::Release)
+    cargo::build(&ours.root, apps.chain(GUESTS), Profile::Release)
 }
 
 /// Runs the tests, showing and reading what they say.

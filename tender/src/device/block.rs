@@ -2,14 +2,16 @@
 //!
 //! The guest can neither reach beyond the capacity, nor write to a device that it marked
 //! read-only; both are rules of the policy, and a read-only device's descriptor cannot write
-//! either. A file serves one writing guest at a time.
+//! either. Who uses a file is known to all tenders by locks: see [`Access`].
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
 use std::os::fd::{OwnedFd, RawFd};
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, fcntl};
 use solo5_sys::hypercall::{BLOCK_MIN_BYTES, TransferTier, transfer_tiers};
 use solo5_sys::manifest::{Attachment, Name};
 
@@ -21,7 +23,8 @@ pub const OPTIONS: [&str; 3] = ["block", "block-sector-size", "block-sync"];
 /// What the value of `--block` looks like.
 pub const FORM: &str = "PATH";
 /// Block devices' part of the help.
-pub const USAGE: &str = "  --block:NAME=PATH               attach the file or block device at PATH
+pub const USAGE: &str = "  --block:NAME=PATH               attach the file or block device at PATH; its size is a multiple
+                                  of the block size
   --block-sector-size:NAME=BYTES  its block size: a power of two from 512 (default) to 32768
   --block-sync:NAME               a write returns when it is on the disk (O_DSYNC)
 ";
@@ -40,18 +43,19 @@ pub struct Options {
 impl Options {
     pub(super) fn accept(&mut self, typed: &Typed<'_>) -> Result<(), OptionError> {
         match typed.option {
-            "block" => typed.set(&mut self.path, typed.value(FORM)?.to_owned()),
+            "block" => self.path = Some(typed.value(FORM)?.to_owned()),
             "block-sector-size" => {
                 let block_bytes = parse_block_bytes(typed.value("BYTES")?).ok_or_else(|| {
                     typed.refuse("a block has a power of two of bytes, from 512 to 32768")
                 })?;
-                typed.set(&mut self.block_bytes, block_bytes)
+                self.block_bytes = Some(block_bytes);
             }
             _ => {
                 typed.no_value()?;
-                typed.set(&mut self.sync, ())
+                self.sync = Some(());
             }
         }
+        Ok(())
     }
 
     pub(super) fn is_attached(&self) -> bool {
@@ -95,9 +99,30 @@ pub enum AttachError {
         /// What is wrong with its size.
         error: SizeError,
     },
-    /// Locked.
-    #[error("'{0}' is in use by another tender, or attached twice")]
+    /// To be read only, and somebody can write to it.
+    #[error("'{0}' is in use by another guest, which can write to it")]
+    Written(String),
+    /// To be written to, and somebody relies on being alone or on it not changing.
+    #[error(
+        "'{0}' is in use by another guest, or attached twice, and this guest could write to it: \
+         give each its own copy, or let all of them only read it"
+    )]
     Busy(String),
+}
+
+/// How a guest uses a file, and with whom it can share it. All of it is advisory: other programs need
+/// not care.
+///
+/// | | together with |
+/// |---|---|
+/// | read-only | other guests that only read |
+/// | shared | other guests that share: plain Solo5 guests, which cannot say whether they write |
+/// | exclusive | nobody |
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    ReadOnly,
+    Shared,
+    Exclusive,
 }
 
 /// Why a size is not a capacity.
@@ -156,18 +181,21 @@ pub(super) fn preview(
     Ok(Attachment::Block { capacity_bytes, block_bytes, fd })
 }
 
-pub(super) fn attach(options: &Options, read_only: bool) -> Result<Block, AttachError> {
+pub(super) fn attach(options: &Options, access: Access) -> Result<Block, AttachError> {
+    let read_only = access == Access::ReadOnly;
     let (file, capacity_bytes) = open(options, read_only)?;
     let typed = options.typed_path();
-    lock(&file, read_only).map_err(|error| match error {
-        TryLockError::WouldBlock => AttachError::Busy(typed.clone()),
-        TryLockError::Error(error) => AttachError::Open { path: typed.clone(), error },
-    })?;
+    match lock(&file, access) {
+        Ok(true) => {}
+        Ok(false) if read_only => return Err(AttachError::Written(typed)),
+        Ok(false) => return Err(AttachError::Busy(typed)),
+        Err(error) => return Err(AttachError::Open { path: typed, error: error.into() }),
+    }
     let block_bytes = options.block_bytes();
     let blocks = capacity_bytes / u64::from(block_bytes);
-    let access = if read_only { ", read-only" } else { "" };
+    let reading = if read_only { ", read-only" } else { "" };
     let durable = if options.sync.is_some() { ", synchronous" } else { "" };
-    let description = format!("{typed}, {blocks} blocks of {block_bytes} bytes{access}{durable}");
+    let description = format!("{typed}, {blocks} blocks of {block_bytes} bytes{reading}{durable}");
     Ok(Block { fd: file.into(), description, capacity_bytes, block_bytes })
 }
 
@@ -196,8 +224,40 @@ fn open_path(options: &Options, read_only: bool) -> io::Result<File> {
         .open(options.path.as_deref().unwrap_or_default())
 }
 
-fn lock(file: &File, read_only: bool) -> Result<(), TryLockError> {
-    if read_only { file.try_lock_shared() } else { file.try_lock() }
+/// Tells other tenders how the file is used. `Ok(false)` if one uses it in a way that forbids it.
+///
+/// Two bytes far behind any capacity stand for those who read and those who can write. They are
+/// locked by open file description, so the guest holds the locks as long as it has the file.
+fn lock(file: &File, access: Access) -> Result<bool, Errno> {
+    const READERS: i64 = 1 << 62;
+    const WRITERS: i64 = READERS + 1;
+    let (kind, first, bytes, excluded) = match access {
+        Access::ReadOnly => (libc::F_RDLCK, READERS, 1, Some(WRITERS)),
+        Access::Shared => (libc::F_RDLCK, WRITERS, 1, Some(READERS)),
+        Access::Exclusive => (libc::F_WRLCK, READERS, 2, None),
+    };
+    match fcntl(file, FcntlArg::F_OFD_SETLK(&range(kind, first, bytes))) {
+        Ok(_) => {}
+        Err(Errno::EAGAIN | Errno::EACCES) => return Ok(false),
+        // Solo5 locks nothing, so its guests need no file system that can.
+        Err(_) if access == Access::Shared => return Ok(true),
+        Err(error) => return Err(error),
+    }
+    // Only now: of two that exclude each other and come at once, one at least sees the other.
+    let Some(byte) = excluded else { return Ok(true) };
+    let mut question = range(libc::F_WRLCK, byte, 1);
+    fcntl(file, FcntlArg::F_OFD_GETLK(&mut question))?;
+    Ok(question.l_type == libc::F_UNLCK as libc::c_short)
+}
+
+fn range(kind: libc::c_int, first: i64, bytes: i64) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: first,
+        l_len: bytes,
+        l_pid: 0,
+    }
 }
 
 /// The capacity of a file of `file_bytes` in blocks of `block_bytes`.
@@ -280,29 +340,38 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_locked_while_attached() {
+    fn a_file_is_shared_only_with_those_who_use_it_alike() {
+        use Access::{Exclusive, ReadOnly, Shared};
         let file = tempfile::NamedTempFile::new().unwrap();
         file.as_file().set_len(1024).unwrap();
+        // What other programs lock is their affair.
+        file.as_file().lock().unwrap();
         let path = Some(file.path().as_os_str().to_owned());
         let options = Options { path, ..Options::default() };
-        let reader = attach(&options, true).unwrap();
-        assert_eq!(reader.capacity_bytes, 1024);
-        let second_reader = attach(&options, true).unwrap();
-        assert!(matches!(attach(&options, false), Err(AttachError::Busy(_))));
-        drop((reader, second_reader));
-        let _writer = attach(&options, false).unwrap();
-        assert!(matches!(attach(&options, true), Err(AttachError::Busy(_))));
+        for first in [ReadOnly, Shared, Exclusive] {
+            let held = attach(&options, first).unwrap();
+            assert_eq!(held.capacity_bytes, 1024);
+            for second in [ReadOnly, Shared, Exclusive] {
+                let result = attach(&options, second);
+                let expected = match (first, second) {
+                    (ReadOnly, ReadOnly) | (Shared, Shared) => result.is_ok(),
+                    (_, ReadOnly) => matches!(result, Err(AttachError::Written(_))),
+                    _ => matches!(result, Err(AttachError::Busy(_))),
+                };
+                assert!(expected, "{first:?} and then {second:?}");
+            }
+        }
     }
 
     #[test]
     fn only_files_and_disks_are_attached() {
         for path in ["/dev/null", "/", "/proc/self/ns"] {
             let options = Options { path: Some(path.into()), ..Options::default() };
-            let error = attach(&options, true).unwrap_err();
+            let error = attach(&options, Access::ReadOnly).unwrap_err();
             assert!(matches!(error, AttachError::Kind(_) | AttachError::Open { .. }), "{error}");
         }
         let options = Options { path: Some("/does-not-exist".into()), ..Options::default() };
-        assert!(matches!(attach(&options, false), Err(AttachError::Open { .. })));
+        assert!(matches!(attach(&options, Access::Shared), Err(AttachError::Open { .. })));
     }
 
     proptest! {

@@ -53,14 +53,6 @@ pub enum OptionError {
         /// The device.
         name: String,
     },
-    /// Given twice.
-    #[error("--{option}:{name} is given twice")]
-    Twice {
-        /// The option.
-        option: &'static str,
-        /// The device.
-        name: String,
-    },
     /// A value that does not fit.
     #[error("--{option}:{name}={value}: {reason}")]
     Value {
@@ -94,15 +86,6 @@ impl<'a> Typed<'a> {
     fn no_value(&self) -> Result<(), OptionError> {
         let (option, name) = (self.option, self.name.to_owned());
         if self.value.is_some() { Err(OptionError::ValueUnwanted { option, name }) } else { Ok(()) }
-    }
-
-    /// Sets what this option sets, once.
-    fn set<T>(&self, slot: &mut Option<T>, value: T) -> Result<(), OptionError> {
-        let (option, name) = (self.option, self.name.to_owned());
-        match slot.replace(value) {
-            Some(_) => Err(OptionError::Twice { option, name }),
-            None => Ok(()),
-        }
     }
 
     fn refuse(&self, reason: impl Into<String>) -> OptionError {
@@ -255,8 +238,8 @@ pub fn attach(
             }
             DeviceKind::Block => {
                 let options = options.blocks.get(&name).cloned().unwrap_or_default();
-                let read_only = granted.read_only & (1 << index) != 0;
-                let block = block::attach(&options, read_only)
+                let access = block_access(granted, index);
+                let block = block::attach(&options, access)
                     .map_err(|error| AttachError::Block { name: name.to_string(), error })?;
                 attached.add(index, &name, block.attachment(number), block.description, block.fd);
             }
@@ -304,6 +287,17 @@ impl Options {
                 self.blocks.get(&device.name).is_some_and(block::Options::is_attached)
             }
         }
+    }
+}
+
+/// How a guest uses a block device. A plain Solo5 guest cannot say that it only reads.
+fn block_access(granted: &Request, index: usize) -> block::Access {
+    if granted.read_only & (1 << index) != 0 {
+        block::Access::ReadOnly
+    } else if *granted == Request::default() {
+        block::Access::Shared
+    } else {
+        block::Access::Exclusive
     }
 }
 

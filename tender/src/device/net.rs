@@ -24,17 +24,18 @@ pub const OPTIONS: [&str; 3] = ["net", "net-mac", "publish"];
 /// What the value of `--net` looks like.
 pub const FORM: &str = "IFACE|@FD|user";
 /// Network devices' part of the help.
-pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing TAP interface IFACE
+pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing TAP interface IFACE, which is up; its MTU is
+                                  the device's
   --net:NAME=@FD                  attach an open descriptor: a TAP, or a datagram or seqpacket
-                                  socket that carries a frame per message
+                                  socket that carries a frame per message (MTU 1500)
   --net:NAME=user                 a network of its own behind a gateway process: needs no
                                   privilege and no interface
   --publish:NAME=[ADDR:]HOST:GUEST[/tcp]
                                   with `user`: connections to the host's port HOST (on ADDR,
                                   127.0.0.1 if none is given) reach the guest's port GUEST;
                                   HOST 0 takes any free port; may be repeated
-  --net-mac:NAME=HWADDR           hardware address; a random, locally administered one if none
-                                  is given
+  --net-mac:NAME=HWADDR           hardware address, e.g. 02:00:00:00:00:01; a random, locally
+                                  administered one if none is given
 ";
 
 /// MTU of everything that is not an interface, in bytes.
@@ -65,11 +66,13 @@ impl Options {
         match typed.option {
             "net" => {
                 let source = parse_source(typed.value(FORM)?).map_err(|r| typed.refuse(r))?;
-                typed.set(&mut self.source, source)
+                self.source = Some(source);
+                Ok(())
             }
             "net-mac" => {
                 let mac = parse_mac(typed.value("XX:XX:XX:XX:XX:XX")?);
-                typed.set(&mut self.mac, mac.map_err(|r| typed.refuse(r))?)
+                self.mac = mac.map_err(|r| typed.refuse(r))?;
+                Ok(())
             }
             _ => {
                 let value = typed.value("[ADDR:]HOST:GUEST")?.to_string_lossy();
@@ -113,7 +116,8 @@ fn parse_source(value: &OsStr) -> Result<Source, &'static str> {
         return Ok(Source::User);
     }
     let Some(number) = text.strip_prefix('@') else {
-        let valid = text.len() <= 15 && text.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        let blank = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '/';
+        let valid = text.len() <= 15 && !text.contains(blank);
         let refused = "an interface's name has 1 to 15 characters, without blanks and slashes";
         return if valid { Ok(Source::Interface(text.to_owned())) } else { Err(refused) };
     };
@@ -124,14 +128,15 @@ fn parse_source(value: &OsStr) -> Result<Source, &'static str> {
     }
 }
 
-fn parse_mac(value: &OsStr) -> Result<[u8; 6], &'static str> {
+/// Reads a hardware address; the address zero asks for a random one, as for `solo5-spt`.
+fn parse_mac(value: &OsStr) -> Result<Option<[u8; 6]>, &'static str> {
     let form = "a hardware address is written as six hexadecimal pairs, e.g. 02:00:00:00:00:01";
     let text = value.to_str().ok_or(form)?;
     let mut mac = [0; 6];
     let mut pairs = text.split(':');
     for byte in &mut mac {
         let pair = pairs.next().ok_or(form)?;
-        if pair.len() != 2 || !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
+        if pair.len() > 2 || !pair.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(form);
         }
         *byte = u8::from_str_radix(pair, 16).map_err(|_| form)?;
@@ -139,10 +144,7 @@ fn parse_mac(value: &OsStr) -> Result<[u8; 6], &'static str> {
     if pairs.next().is_some() {
         return Err(form);
     }
-    if mac[0] & 1 != 0 {
-        return Err("this is a multicast address: the first pair of a device's address is even");
-    }
-    if mac == [0; 6] { Err("no device has the address zero") } else { Ok(mac) }
+    Ok(Some(mac).filter(|&mac| mac != [0; 6]))
 }
 
 /// Why a network device cannot be attached.
@@ -160,6 +162,11 @@ pub enum AttachError {
     /// `--publish` without a gateway.
     #[error("--publish works only with --net:NAME=user")]
     PublishWithoutGateway,
+    /// A group's hardware address on a network whose gateway drops such senders.
+    #[error(
+        "--net-mac: this is a multicast address, which --net:NAME=user refuses: the first pair must be even"
+    )]
+    Multicast,
     /// The gateway could not be made, most often because of a port in use.
     #[error("{0}")]
     Gateway(gateway::Error),
@@ -214,6 +221,9 @@ pub(super) fn attach(name: &Name, options: &Options) -> Result<Net, AttachError>
         Some(mac) => mac,
         None => random_mac()?,
     };
+    if options.needs_gateway() && mac[0] & 1 != 0 {
+        return Err(AttachError::Multicast);
+    }
     let (fd, mtu_bytes, gateway) = match &options.source {
         Some(Source::Interface(interface)) => {
             let tap = tap::open(interface)?;
@@ -256,7 +266,6 @@ fn random_mac() -> Result<[u8; 6], entropy::Error> {
     Ok(mac)
 }
 
-/// Takes over a descriptor that the user named.
 /// Whether a descriptor of the command line is open.
 pub(super) fn check_open(number: RawFd) -> Result<(), AttachError> {
     // SAFETY: borrowed only to ask whether it is open.
@@ -267,6 +276,7 @@ pub(super) fn check_open(number: RawFd) -> Result<(), AttachError> {
     }
 }
 
+/// Takes over a descriptor that the user named.
 fn adopt(number: RawFd) -> Result<OwnedFd, AttachError> {
     check_open(number)?;
     // SAFETY: it is open, and was before this process opened anything, so the caller passed it for
@@ -335,24 +345,27 @@ mod tests {
         assert_eq!(source("user"), Ok(Source::User));
         assert_eq!(source("tap0"), Ok(Source::Interface("tap0".into())));
         assert_eq!(source("@7"), Ok(Source::Descriptor(7)));
+        assert_eq!(source("tür0"), Ok(Source::Interface("tür0".into())));
         for refused in ["@", "@x", "@-1", "@1", "@99999999999", "a b", "a/b", "sixteen-letters-"] {
             assert!(source(refused).is_err(), "{refused}");
         }
     }
 
     #[test]
-    fn hardware_addresses_are_six_pairs_and_unicast() {
+    fn hardware_addresses_are_six_pairs() {
         let mac = |text: &str| parse_mac(OsStr::new(text));
-        assert_eq!(mac("02:0a:Ff:00:00:01"), Ok([2, 10, 255, 0, 0, 1]));
-        assert!(mac("01:00:5e:00:00:01").unwrap_err().contains("multicast"));
+        assert_eq!(mac("02:0a:Ff:00:00:01"), Ok(Some([2, 10, 255, 0, 0, 1])));
+        assert_eq!(mac("2:a:ff:0:0:1"), Ok(Some([2, 10, 255, 0, 0, 1])));
+        assert_eq!(mac("03:00:00:00:00:01"), Ok(Some([3, 0, 0, 0, 0, 1])));
+        assert_eq!(mac("00:00:00:00:00:00"), Ok(None));
         for refused in [
             "",
             "02:00:00:00:00",
             "02:00:00:00:00:00:00",
-            "2:0:0:0:0:1",
+            "2:0:0:0::1",
+            "002:00:00:00:00:01",
             "02-00-00-00-00-01",
             "+2:00:00:00:00:01",
-            "00:00:00:00:00:00",
             "02:00:00:00:00:0g",
         ] {
             assert!(mac(refused).is_err(), "{refused}");

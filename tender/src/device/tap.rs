@@ -5,7 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
 use libc::ifreq;
@@ -118,13 +118,12 @@ pub fn open(name: &str) -> Result<Tap, Error> {
         .map_err(Error::Open)?;
     check_features(&tun)?;
     set_interface(&tun, name)?;
-    let fd = tun.as_raw_fd();
-    // SAFETY: takes no pointer.
-    unsafe { ioctl::tun_set_offload(fd, 0) }.map_err(call(name, "TUNSETOFFLOAD"))?;
+    switch_off_offloads(tun.as_fd(), name)?;
     Ok(Tap { mtu_bytes: mtu_bytes(name, &mut request)?, fd: tun.into() })
 }
 
-/// The MTU of the TAP that `fd` is attached to; `None` if it is no TAP or TUN at all.
+/// The MTU of the TAP that `fd` is attached to; `None` if it is no TAP or TUN at all. Its offloads are
+/// switched off, as whoever opened it, or had the interface before, may have switched them on.
 ///
 /// # Errors
 /// If it is one whose frames are not plain, or its MTU cannot be read.
@@ -140,6 +139,7 @@ pub fn inspect(fd: BorrowedFd<'_>) -> Result<Option<u16>, Error> {
         return Err(Error::Headers(fd.as_raw_fd()));
     }
     let name = name_of(&request);
+    switch_off_offloads(fd, &name)?;
     mtu_bytes(&name, &mut request).map(Some)
 }
 
@@ -153,6 +153,14 @@ fn check_up(name: &str, request: &mut ifreq) -> Result<(), Error> {
         Err(Errno::ENODEV) => Err(Error::Missing(name.to_owned())),
         Err(error) => Err(call(name, "SIOCGIFFLAGS")(error)),
     }
+}
+
+/// Has the kernel hand over frames that are no longer than the MTU permits and have their checksums.
+/// An interface keeps its offloads from one user to the next.
+fn switch_off_offloads(fd: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
+    // SAFETY: takes no pointer.
+    unsafe { ioctl::tun_set_offload(fd.as_raw_fd(), 0) }.map_err(call(name, "TUNSETOFFLOAD"))?;
+    Ok(())
 }
 
 fn check_features(tun: &File) -> Result<(), Error> {
@@ -230,8 +238,6 @@ fn flags(request: &ifreq) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use std::os::fd::AsFd;
-
     use super::*;
 
     #[test]

@@ -37,6 +37,11 @@ impl Binaries {
         self.0.join(format!("guest-{name}"))
     }
 
+    /// The plain Solo5 guest with that name, a file `tests/solo5-guests/NAME.rs`.
+    pub fn solo5_guest(&self, name: &str) -> PathBuf {
+        self.0.join(format!("solo5-{name}"))
+    }
+
     /// The program behind `cargo xtask`, built with them in the other profile.
     pub fn xtask(&self) -> PathBuf {
         self.0.join("../debug/xtask")
@@ -53,7 +58,7 @@ impl Binaries {
 /// the way.
 const BUILDS: [&[&str]; 2] = [
     &["run", "--quiet", "-p", "xtask", "--", "build", "--tender"],
-    &["build", "--release", "-p", "guests", "-p", "hello", "-p", "httpd"],
+    &["build", "--release", "-p", "guests", "-p", "solo5-guests", "-p", "hello", "-p", "httpd"],
 ];
 
 fn build() -> Result<Binaries> {

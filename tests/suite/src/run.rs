@@ -3,16 +3,18 @@
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::unix::process::ExitStatusExt;
+use std::os::fd::{IntoRawFd, OwnedFd, RawFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, dup2_raw};
 
 use crate::Binaries;
 
@@ -56,6 +58,7 @@ pub struct Run {
     options: Vec<OsString>,
     kernel: PathBuf,
     arguments: Vec<OsString>,
+    descriptors: Vec<(RawFd, Arc<OwnedFd>)>,
 }
 
 impl Run {
@@ -67,6 +70,7 @@ impl Run {
             options: vec!["--mem=16".into()],
             kernel: kernel.into(),
             arguments: Vec::new(),
+            descriptors: Vec::new(),
         }
     }
 
@@ -88,6 +92,13 @@ impl Run {
         self
     }
 
+    /// Hands a descriptor to the tender, under a number that nothing else has. It should close on
+    /// exec otherwise, as tests beside this one start programs too.
+    pub fn descriptor(mut self, number: RawFd, descriptor: OwnedFd) -> Self {
+        self.descriptors.push((number, Arc::new(descriptor)));
+        self
+    }
+
     /// Starts the tender through another program, such as `strace -f -o FILE`.
     pub fn through(mut self, prefix: &[&str]) -> Self {
         self.prefix = prefix.iter().map(OsString::from).collect();
@@ -105,7 +116,12 @@ impl Run {
         words.push("--".into());
         words.push(self.kernel.clone().into());
         words.extend(self.arguments.iter().cloned());
-        Running::start(Command::new(&words[0]).args(&words[1..]))
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        if !self.descriptors.is_empty() {
+            hand_over(&mut command, self.descriptors.clone());
+        }
+        Running::start(&mut command)
     }
 
     /// Starts it and waits for its end.
@@ -115,6 +131,19 @@ impl Run {
     pub fn finish(&self) -> Result<Outcome> {
         self.start()?.wait()
     }
+}
+
+fn hand_over(command: &mut Command, descriptors: Vec<(RawFd, Arc<OwnedFd>)>) {
+    let duplicate = move || {
+        for (number, descriptor) in &descriptors {
+            // SAFETY: the number is nobody's in the new process, and stays open.
+            let duplicate = unsafe { dup2_raw(descriptor, *number) }?;
+            let _ = duplicate.into_raw_fd();
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec it only makes system calls.
+    unsafe { command.pre_exec(duplicate) };
 }
 
 /// A running guest. Dropping it kills its processes.

@@ -6,6 +6,7 @@ mod confinement;
 mod hostile;
 mod httpd;
 mod network;
+mod solo5;
 mod xtask;
 
 use std::process::ExitCode;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         .chain(hostile::cases())
         .chain(confinement::cases())
         .chain(network::cases())
+        .chain(solo5::cases())
         .chain(httpd::cases())
         .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
