@@ -107,7 +107,7 @@ fn of_fault(record: &Record) -> String {
     match record.register(libc::REG_TRAPNO) {
         PAGE_FAULT => {}
         GENERAL_PROTECTION => {
-            return "it used an address that cannot exist, or a privileged instruction".to_owned();
+            return "it used an impossible address or a privileged instruction".to_owned();
         }
         _ => return "a memory fault".to_owned(),
     }

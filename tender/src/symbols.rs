@@ -1,6 +1,8 @@
 //! Names of functions, from the symbol table of a unikernel's file. A table that is missing,
 //! malformed or too large gives no names; it is never an error, as the file ran without it.
 
+use solo5_sys::layout::LOAD_BASE;
+
 use crate::elf::Source;
 
 /// Largest table that is read, in bytes.
@@ -24,7 +26,7 @@ pub fn function<S: Source + ?Sized>(source: &S, address: u64) -> Option<String> 
             STT_FUNC | STT_NOTYPE => bytes == 0 && start == address,
             _ => false,
         };
-        let nearest = found.is_none_or(|(best, _)| start >= best);
+        let nearest = start >= LOAD_BASE && found.is_none_or(|(best, _)| start >= best);
         let name = name_at(&names, u32_at(symbol, 0)?);
         if holds && nearest && !name.is_empty() {
             found = Some((start, name));
@@ -124,17 +126,18 @@ mod tests {
     #[test]
     fn the_innermost_function_is_named() {
         let file = file(&[
-            (2, 0x1000, 0x100, "outer"),
-            (2, 0x1010, 0x10, "_ZN4core9panicking5panic17h0123456789abcdefE"),
-            (1, 0x1014, 4, "data"),
-            (0, 0x2000, 0, "label"),
+            (2, 0x10_1000, 0x100, "outer"),
+            (2, 0x10_1010, 0x10, "_ZN4core9panicking5panic17h0123456789abcdefE"),
+            (1, 0x10_1014, 4, "data"),
+            (0, 0x10_2000, 0, "label"),
+            (0, 0, 0, "nowhere"),
         ]);
         let name = |address| function(&file[..], address);
-        assert_eq!(name(0x1001).unwrap(), "outer+0x1");
-        assert_eq!(name(0x1015).unwrap(), "core::panicking::panic+0x5");
-        assert_eq!(name(0x10ff).unwrap(), "outer+0xff");
-        assert_eq!(name(0x2000).unwrap(), "label+0x0");
-        assert_eq!(name(0x1100), None);
+        assert_eq!(name(0x10_1001).unwrap(), "outer+0x1");
+        assert_eq!(name(0x10_1015).unwrap(), "core::panicking::panic+0x5");
+        assert_eq!(name(0x10_10ff).unwrap(), "outer+0xff");
+        assert_eq!(name(0x10_2000).unwrap(), "label+0x0");
+        assert_eq!(name(0x10_1100), None);
         assert_eq!(name(0), None);
     }
 
@@ -149,11 +152,11 @@ mod tests {
         fn no_bytes_make_it_panic(
             at in 0usize..400, bytes in any::<[u8; 8]>(), address in any::<u64>(),
         ) {
-            let mut file = file(&[(2, 0x1000, 0x100, "a"), (2, 0x2000, 0x100, "b")]);
+            let mut file = file(&[(2, 0x10_1000, 0x100, "a"), (2, 0x10_2000, 0x100, "b")]);
             let end = (at + 8).min(file.len());
             let at = at.min(end);
             file[at..end].copy_from_slice(&bytes[..end - at]);
-            for address in [address, 0x1001, u64::MAX] {
+            for address in [address, 0x10_1001, u64::MAX] {
                 if let Some(name) = function(&file[..], address) {
                     prop_assert!(name.chars().all(|c| !c.is_control()));
                 }

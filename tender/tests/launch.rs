@@ -91,7 +91,7 @@ fn a_death_is_told_with_its_cause_and_place() {
             libc::SIGBUS,
             "SIGBUS: a memory fault",
         ),
-        ("hlt", b"\xf4", libc::SIGSEGV, "SIGSEGV: it used an address that cannot exist, or a priv"),
+        ("hlt", b"\xf4", libc::SIGSEGV, "SIGSEGV: it used an impossible address or a privileged"),
         (
             "jmp to null",
             b"\x31\xc0\xff\xe0",

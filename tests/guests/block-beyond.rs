@@ -26,20 +26,10 @@ fn descriptor() -> usize {
 }
 
 fn transfer(number: usize, buffer: &mut [u8], offset: u64) -> isize {
-    let result: isize;
+    let address = buffer.as_mut_ptr().expose_provenance();
+    let arguments = [descriptor(), address, buffer.len(), offset as usize, 0, 0];
     // SAFETY: the kernel reads or fills the buffer, if it lets the guest live.
-    unsafe {
-        core::arch::asm!(
-            "syscall",
-            inlateout("rax") number => result,
-            in("rdi") descriptor(),
-            in("rsi") buffer.as_mut_ptr(),
-            in("rdx") buffer.len(),
-            in("r10") offset,
-            lateout("rcx") _, lateout("r11") _,
-        );
-    }
-    result
+    unsafe { guest_rt::internal::raw_hypercall(number, arguments) }
 }
 
 #[guest_rt::main]
