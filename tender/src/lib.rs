@@ -12,6 +12,7 @@
 //! | [`run`] | all of this in order |
 //! | [`supervise`] | the processes of a guest with user networks |
 //! | [`inspect`] | a report instead of a run |
+//! | [`message`] | one line for people, whatever was typed |
 //!
 //! Input from outside (command line, file, devices) is refused with an error, never a panic.
 //! Only the binary prints and exits.
@@ -24,6 +25,7 @@ pub mod elf;
 pub mod entropy;
 pub mod inspect;
 pub mod memory;
+pub mod message;
 pub mod options;
 pub mod policy;
 pub mod run;

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use tender::message;
 use tender::options::{self, Command, ReportForm};
 use tender::supervise::{self, Outcome};
 
@@ -48,5 +49,5 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 /// One line on standard error. Where that is closed, nobody listens.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "tender: {line}");
+    let _ = writeln!(io::stderr(), "tender: {}", message::one_line(line));
 }
