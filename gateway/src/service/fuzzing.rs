@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration as HostDuration;
 
 use super::Service;
-use crate::{Config, Counters, Error, Gateway};
+use crate::{Config, Counters, Error, Gateway, Publish};
 
 /// Rounds that a service may take until it rests. A round takes up to 128 frames.
 const ROUNDS_MAX: usize = 2_000;
@@ -14,6 +14,7 @@ const ROUNDS_MAX: usize = 2_000;
 /// A service that runs only when it is told to.
 pub struct Steps<'a> {
     service: Service<'a>,
+    published: Vec<Publish>,
 }
 
 impl<'a> Steps<'a> {
@@ -36,7 +37,13 @@ impl<'a> Steps<'a> {
         assert!(!config.dns.is_empty(), "the host's own resolvers are not the fuzzer's");
         let mut gateway = Gateway::new(config, wire)?;
         gateway.destinations = gateway.destinations.leading_to(instead);
-        Ok(Self { service: Service::new(gateway, counters)? })
+        let published = gateway.published()?;
+        Ok(Self { service: Service::new(gateway, counters)?, published })
+    }
+
+    /// Where ports are published.
+    pub fn published(&self) -> &[Publish] {
+        &self.published
     }
 
     /// Lets time go by.

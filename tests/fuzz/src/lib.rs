@@ -45,7 +45,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 3] = [abi::TARGET, elf::TARGET, command_line::TARGET];
+pub const TARGETS: [Target; 4] = [abi::TARGET, elf::TARGET, command_line::TARGET, gateway::TARGET];
 
 /// Checks that a text for people is one line that a terminal shows as it is.
 ///

@@ -68,6 +68,11 @@ fn command_line() {
 }
 
 #[test]
+fn gateway() {
+    run("gateway");
+}
+
+#[test]
 fn what_once_failed_holds() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for target in TARGETS {
