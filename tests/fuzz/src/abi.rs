@@ -9,7 +9,7 @@ use crate::elf::file::{self, File};
 use crate::{Target, Verdict, assert_one_line};
 
 /// This target.
-pub const TARGET: Target = Target { name: "abi", run, seeds, words, inputs: 200_000 };
+pub const TARGET: Target = Target { name: "abi", run, seeds, words, inputs: 100_000 };
 
 /// Gives the bytes to every parser.
 ///

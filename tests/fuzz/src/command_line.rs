@@ -12,7 +12,7 @@ use tender::options::{self, Command};
 use crate::{Target, Verdict, assert_one_line};
 
 /// This target.
-pub const TARGET: Target = Target { name: "command_line", run, seeds, words, inputs: 200_000 };
+pub const TARGET: Target = Target { name: "command_line", run, seeds, words, inputs: 100_000 };
 
 /// Parses the bytes as arguments.
 ///

@@ -20,7 +20,7 @@ use crate::{Target, Verdict, assert_one_line};
 use file::File;
 
 /// This target.
-pub const TARGET: Target = Target { name: "elf", run, seeds, words, inputs: 30_000 };
+pub const TARGET: Target = Target { name: "elf", run, seeds, words, inputs: 15_000 };
 
 const MIB: u64 = 1 << 20;
 /// Sizes of memory that a file is tried with, in ascending order.

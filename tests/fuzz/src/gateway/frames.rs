@@ -154,7 +154,12 @@ pub(super) fn repair(frame: &mut [u8]) {
     };
     let Some(field) = payload.get_mut(at..at + 2) else { return };
     field.fill(0);
-    let sum = if protocol == ICMP { checksum(&[payload]) } else { checksum(&[&pseudo, payload]) };
+    let sum = match protocol {
+        ICMP => checksum(&[payload]),
+        TCP => checksum(&[&pseudo, payload]),
+        // Zero would say that there is none (RFC 768).
+        _ => Some(checksum(&[&pseudo, payload])).filter(|&sum| sum != 0).unwrap_or(0xffff),
+    };
     payload[at..at + 2].copy_from_slice(&sum.to_be_bytes());
 }
 

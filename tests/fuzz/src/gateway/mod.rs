@@ -26,7 +26,7 @@ use steps::{Step, Steps as Program};
 
 /// This target.
 pub const TARGET: Target =
-    Target { name: "gateway", run, seeds: seeds::seeds, words: seeds::words, inputs: 1_000 };
+    Target { name: "gateway", run, seeds: seeds::seeds, words: seeds::words, inputs: 500 };
 
 /// Steps of an input that count.
 const STEPS_MAX: usize = 200;
