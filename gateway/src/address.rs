@@ -34,7 +34,10 @@ const CLOUD_METADATA: [Ipv4Addr; 3] = [
 /// What the guest may reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DestinationPolicy {
-    pub(crate) allow_host_loopback: bool,
+    allow_host_loopback: bool,
+    /// Where all that lies in the host's network is looked for instead. Only the fuzzer sets it: it
+    /// must reach nobody.
+    instead: Option<SocketAddr>,
 }
 
 /// Where something that the guest sends ends up.
@@ -47,8 +50,24 @@ pub(crate) enum Destination {
 }
 
 impl DestinationPolicy {
+    pub(crate) const fn new(allow_host_loopback: bool) -> Self {
+        Self { allow_host_loopback, instead: None }
+    }
+
+    /// The same policy, whose every way into the host's network ends at one address.
+    pub(crate) const fn leading_to(self, instead: SocketAddr) -> Self {
+        Self { instead: Some(instead), ..self }
+    }
+
     /// The way to what the guest wants, or nothing if it may not go there.
     pub(crate) fn resolve(self, wanted: SocketAddrV4) -> Option<Destination> {
+        match (self.decide(wanted)?, self.instead) {
+            (Destination::Host(_), Some(instead)) => Some(Destination::Host(instead)),
+            (destination, _) => Some(destination),
+        }
+    }
+
+    fn decide(self, wanted: SocketAddrV4) -> Option<Destination> {
         let (address, port) = (*wanted.ip(), wanted.port());
         if port == 0 {
             return None;
@@ -83,8 +102,8 @@ mod tests {
 
     use super::*;
 
-    const STRICT: DestinationPolicy = DestinationPolicy { allow_host_loopback: false };
-    const LOOPBACK: DestinationPolicy = DestinationPolicy { allow_host_loopback: true };
+    const STRICT: DestinationPolicy = DestinationPolicy::new(false);
+    const LOOPBACK: DestinationPolicy = DestinationPolicy::new(true);
 
     fn address(text: &str) -> SocketAddrV4 {
         text.parse().unwrap()
@@ -140,6 +159,17 @@ mod tests {
         assert_eq!(STRICT.resolve(wanted), None);
         let loopback = Destination::Host("127.0.0.1:8000".parse().unwrap());
         assert_eq!(LOOPBACK.resolve(wanted), Some(loopback));
+    }
+
+    #[test]
+    fn a_policy_for_the_fuzzer_leads_nowhere_else() {
+        let instead = "127.0.0.1:9".parse().unwrap();
+        let policy = LOOPBACK.leading_to(instead);
+        for wanted in ["1.1.1.1:443", "10.0.2.2:8000"] {
+            assert_eq!(policy.resolve(address(wanted)), Some(Destination::Host(instead)));
+        }
+        assert_eq!(policy.resolve(address("127.0.0.1:22")), None);
+        assert_eq!(policy.resolve(address("10.0.2.3:53")), Some(Destination::Resolver));
     }
 
     #[test]

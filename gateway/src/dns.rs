@@ -195,6 +195,14 @@ impl Forwarder {
         Some(to_guest(question.sender, &without_data(&question.message, SERVER_FAILURE)))
     }
 
+    /// Checks for the fuzzer that no more questions are open than may be.
+    ///
+    /// # Panics
+    /// If more are.
+    pub(crate) fn check(&self) {
+        assert!(self.questions.len() <= QUESTIONS_MAX);
+    }
+
     /// When the next question's patience ends.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.questions.iter().map(|(_, question)| question.give_up_at).min()

@@ -68,7 +68,7 @@ impl Gateway {
             ports,
             stack,
             resolvers,
-            destinations: DestinationPolicy { allow_host_loopback: config.allow_host_loopback },
+            destinations: DestinationPolicy::new(config.allow_host_loopback),
             guest_mac: config.guest_mac,
             mtu: config.mtu,
             startup: config.startup,

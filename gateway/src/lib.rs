@@ -67,3 +67,5 @@ pub use config::{Config, Publish, PublishError};
 pub use counters::Counters;
 pub use error::Error;
 pub use gateway::{Ended, Gateway};
+#[doc(hidden)]
+pub use service::fuzzing;

@@ -2,6 +2,8 @@
 //! work for everyone who has any, then sends what the wire takes. When nobody has work it sleeps
 //! until an event or the next deadline. It decides who is served, not how.
 
+pub mod fuzzing;
+
 use std::time::Instant as HostInstant;
 
 use netstack::{Duration, Instant, Stack};
@@ -29,6 +31,8 @@ pub(crate) struct Service<'a> {
     poller: Poller,
     wire: Wire,
     wire_readable: bool,
+    /// The last wait ended by events.
+    has_events: bool,
     /// The poller was asked to tell of room on the wire.
     waits_for_room: bool,
     guest_mac: Option<[u8; 6]>,
@@ -59,6 +63,7 @@ impl<'a> Service<'a> {
             poller,
             wire,
             wire_readable: false,
+            has_events: false,
             waits_for_room: false,
             guest_mac,
             buffer: vec![0; usize::from(mtu) + ETHERNET_HEADER_BYTES].into(),
@@ -73,16 +78,19 @@ impl<'a> Service<'a> {
 
     /// Serves until the guest has closed the wire, and all that it sent is where it belongs.
     pub(crate) fn serve(&mut self) -> Result<(), Error> {
-        loop {
-            self.wait(None)?;
-            let guest_gone = self.take_frames()?;
-            self.work()?;
-            if guest_gone {
-                break;
-            }
+        while self.round(None)? {}
+        self.drain()
+    }
+
+    /// Waits, at most until then, and serves everyone once. Tells whether the guest is still there.
+    fn round(&mut self, until: Option<Instant>) -> Result<bool, Error> {
+        self.wait(until)?;
+        let guest_gone = self.take_frames()?;
+        self.work()?;
+        if !guest_gone {
             self.send_frames()?;
         }
-        self.drain()
+        Ok(!guest_gone)
     }
 
     /// Ends what the guest has not finished.
@@ -117,6 +125,7 @@ impl<'a> Service<'a> {
         });
         let count = self.poller.wait(timeout)?;
         self.now = self.clock();
+        self.has_events = count > 0;
         self.counters.rounds += 1;
         for number in 0..count {
             let (source, readiness) = self.poller.event(number);

@@ -96,6 +96,18 @@ impl Tcp {
         self.splices.iter().any(|(_, splice)| splice.holds_data(stack))
     }
 
+    /// Checks for the fuzzer that no table holds more than it may. Keys of splices that are over
+    /// leave the queues only when their turn comes.
+    ///
+    /// # Panics
+    /// If one does.
+    pub(crate) fn check(&self, connections_max: usize) {
+        assert!(self.splices.len() <= connections_max);
+        assert!(self.by_connection.len() <= self.splices.len());
+        assert!(self.ready.len() <= 2 * connections_max);
+        assert!(self.held.len() <= 2 * connections_max);
+    }
+
     /// Resets whatever the guest has not finished: it is gone.
     pub(crate) fn close(mut self) {
         let keys: Vec<Key> = self.splices.iter().map(|(key, _)| key).collect();

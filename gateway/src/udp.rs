@@ -234,6 +234,16 @@ impl Nat {
         Ok(true)
     }
 
+    /// Checks for the fuzzer that no table holds more than it may.
+    ///
+    /// # Panics
+    /// If one does.
+    pub(crate) fn check(&self) {
+        assert!(self.flows.len() <= FLOWS_MAX);
+        assert_eq!(self.by_ends.len(), self.flows.len());
+        assert!(self.ready.len() <= self.flows.len());
+    }
+
     /// When idle flows are looked for, if there are flows.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         (self.flows.len() > 0).then_some(self.sweep_at)
@@ -275,7 +285,7 @@ mod tests {
 
     use super::*;
 
-    const LOOPBACK: DestinationPolicy = DestinationPolicy { allow_host_loopback: true };
+    const LOOPBACK: DestinationPolicy = DestinationPolicy::new(true);
 
     fn datagram(port: u16, destination: SocketAddrV4) -> Datagram<'static> {
         Datagram {
@@ -400,7 +410,7 @@ mod tests {
     fn what_the_policy_forbids_is_sent_nowhere() {
         let poller = Poller::new().unwrap();
         let mut counters = Counters::default();
-        let strict = DestinationPolicy { allow_host_loopback: false };
+        let strict = DestinationPolicy::new(false);
         let mut nat = Nat::new(strict, 1500, Instant::ZERO);
         let (_server, address) = server();
         nat.send(Instant::ZERO, &poller, &datagram(7, address), &mut counters);

@@ -134,6 +134,14 @@ impl Wire {
         Ok(Sent::Done)
     }
 
+    /// Checks for the fuzzer that no more frames wait than may.
+    ///
+    /// # Panics
+    /// If more do.
+    pub(crate) fn check(&self) {
+        assert!(self.replies.len() <= REPLIES_MAX);
+    }
+
     pub(crate) fn replies_dropped(&self) -> u64 {
         self.replies_dropped
     }

@@ -227,7 +227,7 @@ pub enum Error {
 pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image, Error> {
     let file_bytes = source.size_bytes()?;
     let header = Header::read(source, file_bytes)?;
-    let mut segments = Segments::new(memory_bytes);
+    let mut segments = Segments::default();
     let mut notes = Notes::default();
     for (index, raw) in header.read_program_headers(source)?.iter().enumerate() {
         let program = ProgramHeader::parse(raw, index as u16, file_bytes)?;
@@ -237,7 +237,7 @@ pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image,
             _ => {}
         }
     }
-    let kernel_end = segments.end()?;
+    let kernel_end = segments.end();
     if !segments.accepted.iter().any(|s| s.access.execute && s.addresses().contains(&header.entry))
     {
         return Err(Error::Entry(header.entry));
@@ -246,7 +246,7 @@ pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image,
     let request = notes.request.unwrap_or_default();
     check_read_only(&request, &manifest)?;
     check_stub(&request, &segments.accepted)?;
-    check_placement(&request, kernel_end, memory_bytes)?;
+    check_room(&request, kernel_end, memory_bytes)?;
     Ok(Image {
         entry: header.entry,
         segments: segments.accepted,
@@ -351,16 +351,12 @@ impl ProgramHeader {
 }
 
 /// The segments accepted so far.
+#[derive(Default)]
 struct Segments {
-    memory_bytes: u64,
     accepted: Vec<Segment>,
 }
 
 impl Segments {
-    fn new(memory_bytes: u64) -> Self {
-        Self { memory_bytes, accepted: Vec::new() }
-    }
-
     fn add(&mut self, program: &ProgramHeader) -> Result<(), Error> {
         let index = program.index;
         if program.file_bytes > program.memory_bytes {
@@ -400,14 +396,9 @@ impl Segments {
         Ok(())
     }
 
-    /// The page-aligned end of the last segment, which must leave room for the stack.
-    fn end(&self) -> Result<u64, Error> {
-        let end = self.accepted.last().map_or(LOAD_BASE, |last| last.pages().end);
-        let needed_bytes = end + STACK_MIN_BYTES;
-        if needed_bytes > self.memory_bytes {
-            return Err(too_small(self.memory_bytes, needed_bytes));
-        }
-        Ok(end)
+    /// The page-aligned end of the last segment.
+    fn end(&self) -> u64 {
+        self.accepted.last().map_or(LOAD_BASE, |last| last.pages().end)
     }
 }
 
@@ -479,16 +470,18 @@ fn check_stub(request: &Request, segments: &[Segment]) -> Result<(), Error> {
     }
 }
 
-/// A stack that the tender places takes its room from memory, and a page remains for the heap.
-fn check_placement(request: &Request, kernel_end: u64, memory_bytes: u64) -> Result<(), Error> {
-    let placed = request.features.contains(Features::PLACEMENT);
-    let needed_bytes = kernel_end + if placed { STACK_BYTES + PAGE_BYTES } else { 0 };
-    if needed_bytes > memory_bytes { Err(too_small(memory_bytes, needed_bytes)) } else { Ok(()) }
-}
-
-fn too_small(memory_bytes: u64, needed_bytes: u64) -> Error {
-    let (memory_mib, needed_mib) = (memory_bytes >> 20, needed_bytes.div_ceil(1 << 20));
-    Error::MemoryTooSmall { memory_mib, needed_mib }
+/// What must remain for stack and heap: a stack that the tender places takes its room from memory.
+fn check_room(request: &Request, kernel_end: u64, memory_bytes: u64) -> Result<(), Error> {
+    let room_bytes = match request.features.contains(Features::PLACEMENT) {
+        true => STACK_BYTES + PAGE_BYTES,
+        false => STACK_MIN_BYTES,
+    };
+    let needed_bytes = kernel_end + room_bytes;
+    if needed_bytes > memory_bytes {
+        let (memory_mib, needed_mib) = (memory_bytes >> 20, needed_bytes.div_ceil(1 << 20));
+        return Err(Error::MemoryTooSmall { memory_mib, needed_mib });
+    }
+    Ok(())
 }
 
 fn check_read_only(request: &Request, manifest: &Manifest) -> Result<(), Error> {

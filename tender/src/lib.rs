@@ -16,6 +16,7 @@
 //! | `record`, `report`, [`symbols`] | what is told about a guest's death |
 //! | [`inspect`] | a report instead of a run |
 //! | `stray` | system call instructions outside of a guest's stub |
+//! | [`message`] | one line for people, whatever was typed |
 //!
 //! Input from outside (command line, file, devices) is refused with an error, never a panic.
 //! Only the binary prints and exits.
@@ -29,6 +30,7 @@ pub mod elf;
 pub mod entropy;
 pub mod inspect;
 pub mod memory;
+pub mod message;
 pub mod options;
 pub mod policy;
 pub mod run;

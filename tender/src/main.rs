@@ -3,10 +3,10 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use tender::descriptors;
 use tender::options::{self, Command, ReportForm};
 use tender::run::End;
 use tender::supervise::{self, Outcome};
+use tender::{descriptors, message};
 
 fn main() -> ExitCode {
     if let Err(error) = descriptors::fill_standard_streams() {
@@ -51,5 +51,5 @@ fn fail(error: &dyn std::error::Error) -> ExitCode {
 
 /// One line on standard error. Where that is closed, nobody listens.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "tender: {line}");
+    let _ = writeln!(io::stderr(), "tender: {}", message::one_line(line));
 }

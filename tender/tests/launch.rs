@@ -404,3 +404,20 @@ fn help_version_and_inspect_print() {
     let json = print(&["--inspect=json"]);
     assert!(json.starts_with("{\"target\":\"spt\",\"abi_version\":2,"), "{json}");
 }
+
+#[test]
+fn what_was_typed_cannot_forge_a_line() {
+    let guest = Guest::of(Code::default().exit(0));
+    for (options, quoted) in [
+        (&["--fro\nbnicate"][..], r"--fro\nbnicate"),
+        (&["--mem=\u{1b}[2J"], r"--mem=\u{1b}[2J"),
+        (&["--block:a\r=b"], r"--block:a\r:"),
+        (&["--", "/nonexistent/a\nb"], r"/nonexistent/a\nb"),
+    ] {
+        let output = guest.run(options);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said:?}");
+        let line = said.strip_suffix('\n').unwrap();
+        assert!(line.contains(quoted) && !line.contains(char::is_control), "{said:?}");
+    }
+}
