@@ -1,17 +1,31 @@
 //! The `tender` command: parses, runs, prints, exits. Everything else is the library's.
+//!
+//! The entry is the C library's `main`, as what Rust's own runtime does before (a guard for the stack,
+//! a handler for its overflow, a look at /proc/self/maps) takes longer than to load a small guest.
+#![no_main]
 
+use std::ffi::c_int;
 use std::io::{self, Write};
-use std::process::ExitCode;
 
 use tender::options::{self, Command, ReportForm};
 use tender::run::End;
 use tender::supervise::{self, Outcome};
 use tender::{descriptors, message};
 
-fn main() -> ExitCode {
-    if let Err(error) = descriptors::fill_standard_streams() {
-        return fail(&error);
+const SUCCESS: c_int = 0;
+const FAILURE: c_int = 1;
+
+/// The entry: called by the C library, which has told the standard library the arguments already.
+#[unsafe(no_mangle)]
+extern "C" fn main() -> c_int {
+    message::outlive_listeners();
+    match descriptors::fill_standard_streams() {
+        Ok(()) => obey(),
+        Err(error) => fail(&error),
     }
+}
+
+fn obey() -> c_int {
     match options::parse(std::env::args_os().skip(1)) {
         Err(error) => fail(&error),
         Ok(Command::Help) => print(&options::help()),
@@ -25,28 +39,28 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(options: options::Options) -> ExitCode {
+fn run(options: options::Options) -> c_int {
     let End { outcome, report } = match tender::run::run(options, &mut |line| tell(line)) {
         Err(error) => return fail(&error),
         Ok(end) => end,
     };
     report.iter().for_each(|line| tell(line));
     match outcome {
-        Outcome::Exited(status) => ExitCode::from(status as u8),
+        Outcome::Exited(status) => status,
         Outcome::Killed(signal) => supervise::die_by(signal),
     }
 }
 
-fn print(text: &str) -> ExitCode {
+fn print(text: &str) -> c_int {
     match io::stdout().write_all(text.as_bytes()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(()) => SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-fn fail(error: &dyn std::error::Error) -> ExitCode {
+fn fail(error: &dyn std::error::Error) -> c_int {
     tell(&error.to_string());
-    ExitCode::FAILURE
+    FAILURE
 }
 
 /// One line on standard error. Where that is closed, nobody listens.

@@ -228,7 +228,10 @@ impl Memory {
     }
 
     fn load_segment(&mut self, segment: &Segment, file: &File) -> Result<(), Error> {
-        self.map(segment.pages(), READ_WRITE)?;
+        // Pages that are read into are made at once; a fault for each takes longer.
+        let is_filled = segment.memory_bytes - segment.file_bytes < PAGE_BYTES;
+        let populate = if is_filled { MapFlags::MAP_POPULATE } else { MapFlags::empty() };
+        self.map_as(segment.pages(), READ_WRITE, populate)?;
         if segment.file_bytes > 0 {
             let start = self.pointer(segment.address..segment.address + segment.file_bytes);
             let bytes = segment.file_bytes as usize;
@@ -245,7 +248,16 @@ impl Memory {
     }
 
     fn map(&mut self, addresses: Range<u64>, protection: ProtFlags) -> Result<(), Error> {
-        let start = map_range(addresses.clone(), protection, MapFlags::MAP_PRIVATE)
+        self.map_as(addresses, protection, MapFlags::empty())
+    }
+
+    fn map_as(
+        &mut self,
+        addresses: Range<u64>,
+        protection: ProtFlags,
+        flags: MapFlags,
+    ) -> Result<(), Error> {
+        let start = map_range(addresses.clone(), protection, MapFlags::MAP_PRIVATE | flags)
             .map_err(|error| explain(error, &addresses, self.plan.memory_bytes))?;
         self.regions.push(Region { addresses, start });
         Ok(())

@@ -61,9 +61,11 @@ fn capabilities() -> Result<(), Error> {
 }
 
 /// Gives every signal that has a handler its default action again, SIGPIPE too, and blocks none.
-/// What the shell made this process ignore (SIGHUP under `nohup`) the guest ignores as well.
-pub(crate) fn signals() -> Result<(), Error> {
-    for signal in 1..=libc::SIGRTMAX() {
+/// What the shell made this process ignore (SIGHUP under `nohup`) the guest ignores as well, and
+/// of the real-time signals, for which nothing here has handlers, whatever its parent ignored.
+pub(super) fn signals() -> Result<(), Error> {
+    const LAST_STANDARD: c_int = libc::SIGSYS;
+    for signal in 1..=LAST_STANDARD {
         let action = action_of(signal);
         let ignored = action == Some(libc::SIG_IGN);
         let inherited = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT].contains(&signal);

@@ -21,7 +21,7 @@ const JUMP_GREATER: u16 = 0x25;
 const RETURN: u16 = 0x06;
 
 /// A 32-bit word of the data, by its offset in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Word(u32);
 
 impl Word {
@@ -62,7 +62,7 @@ impl fmt::Display for Word {
 }
 
 /// What becomes of a call (`SECCOMP_RET_*`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verdict {
     /// It is made.
     Allow,

@@ -11,7 +11,7 @@
 //!
 //! That the program says what the policy says is what this module's tests check.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use super::bpf::{ARCHITECTURE_X86_64, INSTRUCTIONS_MAX, Instruction, Program, Verdict, Word};
 use super::{Callers, Comparison, Condition, Policy, Rule, Width};
@@ -46,13 +46,13 @@ const ALLOW: Id = 0;
 /// The decision not to.
 const REFUSE: Id = 1;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Test {
     Equal,
     Greater,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Decision {
     End(Verdict),
     Ask { word: Word, test: Test, value: u32, yes: Id, no: Id },
@@ -61,13 +61,13 @@ enum Decision {
 /// Decisions, each behind those that it leads to.
 struct Graph {
     decisions: Vec<Decision>,
-    known: HashMap<Decision, Id>,
+    known: BTreeMap<Decision, Id>,
 }
 
 impl Graph {
     fn new(otherwise: Verdict) -> Self {
         let decisions = vec![Decision::End(Verdict::Allow), Decision::End(otherwise)];
-        Self { decisions, known: HashMap::new() }
+        Self { decisions, known: BTreeMap::new() }
     }
 
     fn ask(&mut self, word: Word, test: Test, value: u32, yes: Id, no: Id) -> Id {
@@ -166,16 +166,16 @@ impl Graph {
 struct Layout {
     reversed: Vec<Instruction>,
     /// The place of each decision, or of a copy or a jump to it, whichever is nearest.
-    places: HashMap<Id, usize>,
+    places: BTreeMap<Id, usize>,
     /// The places of decisions behind their loads.
-    loaded: HashMap<Id, usize>,
+    loaded: BTreeMap<Id, usize>,
 }
 
 impl Layout {
     fn of(graph: &Graph, start: Id) -> Program {
         let loads = loads(graph, start);
         let mut layout =
-            Self { reversed: Vec::new(), places: HashMap::new(), loaded: HashMap::new() };
+            Self { reversed: Vec::new(), places: BTreeMap::new(), loaded: BTreeMap::new() };
         for (id, decision) in graph.decisions.iter().enumerate() {
             match (*decision, loads.get(&id)) {
                 (Decision::End(verdict), _) => layout.place(id, Instruction::Return(verdict)),
@@ -240,8 +240,8 @@ impl Layout {
 
 /// The decisions that can be reached, and which of them come from one that has loaded another
 /// word.
-fn loads(graph: &Graph, start: Id) -> HashMap<Id, bool> {
-    let mut loads = HashMap::from([(start, true)]);
+fn loads(graph: &Graph, start: Id) -> BTreeMap<Id, bool> {
+    let mut loads = BTreeMap::from([(start, true)]);
     // Each decision leads to lower ones only.
     for id in (0..=start).rev() {
         let Decision::Ask { word, yes, no, .. } = graph.decisions[id] else { continue };
