@@ -1,6 +1,8 @@
 //! What is left to the gateway's process once it serves. It handles whatever a hostile guest or a
 //! hostile network sends, so it gives away all that serving does not need, for good:
 //!
+//! - secrets: the values of its environment are overwritten, since what a guest takes over could read
+//!   them;
 //! - privileges: no new ones (`no_new_privs`), no capabilities; it leaves no core and cannot be
 //!   traced by its user's other processes (not dumpable);
 //! - system calls: those of the table in [`rules`], with the arguments named there. Any other kills
@@ -39,6 +41,7 @@ pub(crate) fn files_max() -> Result<usize, Error> {
 /// If the kernel refuses any part of it; the thread is then confined in part.
 pub(crate) fn confine() -> Result<(), Error> {
     let program = compile()?;
+    forget_environment();
     raise_file_limit()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::call("setrlimit(RLIMIT_CORE)"))?;
     prctl::set_dumpable(false).map_err(Error::call("prctl(PR_SET_DUMPABLE)"))?;
@@ -54,6 +57,31 @@ fn tell_of_panic(info: &PanicHookInfo<'_>) {
     match info.location() {
         Some(place) => eprintln!("gateway: panicked at {place}: {what}"),
         None => eprintln!("gateway: panicked: {what}"),
+    }
+}
+
+/// Overwrites all variables of the environment, where the kernel has put them.
+fn forget_environment() {
+    unsafe extern "C" {
+        static environ: *const *mut libc::c_char;
+    }
+    // SAFETY: the C library sets it before any code of ours runs; this process has one thread.
+    let mut entry = unsafe { environ };
+    if entry.is_null() {
+        return;
+    }
+    loop {
+        // SAFETY: the list ends with a null pointer, at which this loop ends.
+        let text = unsafe { *entry };
+        if text.is_null() {
+            return;
+        }
+        // SAFETY: each entry is a terminated text.
+        let bytes = unsafe { libc::strlen(text) };
+        // SAFETY: the kernel places these texts in writable memory, as does the C library.
+        unsafe { text.write_bytes(0, bytes) };
+        // SAFETY: the null pointer has not been reached.
+        entry = unsafe { entry.add(1) };
     }
 }
 
