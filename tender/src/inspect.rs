@@ -114,7 +114,10 @@ impl fmt::Display for Report {
             let (start, end) = (range.start, range.end);
             writeln!(f, "segment   {start:#x}..{end:#x} {}", segment.access)?;
         }
-        writeln!(f, "heap      from {:#x}", image.kernel_end)?;
+        match self.granted.features.contains(Features::PLACEMENT) {
+            true => writeln!(f, "heap      at a random address, and so the stack")?,
+            false => writeln!(f, "heap      from {:#x}", image.kernel_end)?,
+        }
         for ((index, device), attached) in self.manifest.devices().zip(&self.attached) {
             let mut text = format!("{} {}", device.kind, device.name);
             if let Some(Attachment::Block { capacity_bytes, block_bytes, .. }) = device.attachment {
