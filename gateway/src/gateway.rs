@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::Path;
 
 use netstack::{Duration, Instant, Limits, Stack};
@@ -82,6 +82,12 @@ impl Gateway {
     pub fn published(&self) -> Result<Vec<Publish>, Error> {
         let of_listener = |listener: &Listener| listener.publish();
         self.ports.iter().map(of_listener).collect()
+    }
+
+    /// The descriptors that it needs, besides the standard streams.
+    pub fn descriptors(&self) -> Vec<RawFd> {
+        let ports = self.ports.iter().map(Listener::descriptor);
+        ports.chain([self.wire.descriptor()]).collect()
     }
 
     /// Confines the process and serves until the guest is gone. Whatever else the process wants to

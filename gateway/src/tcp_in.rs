@@ -7,6 +7,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
+use std::os::fd::{AsRawFd, RawFd};
 
 use netstack::{ConnectError, ConnectionId, Duration, Instant, Stack};
 use nix::errno::Errno;
@@ -46,6 +47,10 @@ pub(crate) struct Listener {
 impl Listener {
     pub(crate) fn new(socket: TcpListener, guest_port: u16) -> Self {
         Self { socket, guest_port, waiting: true, at_the_door: 0 }
+    }
+
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
     }
 
     fn can_accept(&self) -> bool {

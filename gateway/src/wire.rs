@@ -2,7 +2,7 @@
 //! tells when the wire is full or the guest gone; what is in the frames is none of its business.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -49,6 +49,10 @@ pub(crate) enum Sent {
 }
 
 impl Wire {
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
     /// # Errors
     /// If the descriptor is no seqpacket socket.
     pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {

@@ -74,10 +74,7 @@ pub(crate) fn open_null() -> Result<OwnedFd, Error> {
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<(), Error> {
-    // SAFETY: nobody reads the tender's standard input.
-    let placed = unsafe { libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) };
-    Errno::result(placed).map_err(|error| Error::Call { call: "dup2", error })?;
-    drop(null);
+    replace_input(null)?;
     let behind = number(descriptors.len());
     for position in 0..descriptors.len() {
         let target = number(position);
@@ -97,6 +94,23 @@ pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<()
         let _ = descriptor.into_raw_fd();
     }
     close_range(behind, RawFd::MAX)
+}
+
+/// Makes `null` the standard input, and closes all but the standard streams and `keep`.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn keep_only(null: OwnedFd, mut keep: Vec<RawFd>) -> Result<(), Error> {
+    replace_input(null)?;
+    keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
+    close_others(keep)
+}
+
+fn replace_input(null: OwnedFd) -> Result<(), Error> {
+    // SAFETY: nobody reads the tender's standard input.
+    let placed = unsafe { libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) };
+    Errno::result(placed).map_err(|error| Error::Call { call: "dup2", error })?;
+    Ok(())
 }
 
 fn duplicate_above(fd: &OwnedFd, lowest: RawFd) -> Result<OwnedFd, Error> {

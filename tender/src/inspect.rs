@@ -17,7 +17,7 @@ use crate::elf::{self, Image};
 use crate::options::Options;
 use crate::policy::bpf::{ARCHITECTURE_X86_64, CallData, INSTRUCTION_BYTES, Program};
 use crate::policy::{Policy, Rule, Waiting, filter};
-use crate::stray::{self, Stray};
+use crate::stray::{self, Strays};
 
 /// Why there is no report, or no unikernel to run.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +58,7 @@ pub struct Report {
     /// The filter.
     pub filter: Program,
     /// Byte sequences in its code, outside of its stub, that would make a system call.
-    pub strays: Vec<Stray>,
+    pub strays: Strays,
 }
 
 /// Reads a unikernel's file and derives its policy.
@@ -145,16 +145,20 @@ impl fmt::Display for Report {
             writeln!(f, "  {call:<16}{} to {}", steps.start(), steps.end())?;
         }
         write!(f, "{}", self.filter)?;
-        match (self.granted.features.contains(Features::STUB), &self.strays[..]) {
+        let Strays { listed, count } = &self.strays;
+        match (self.granted.features.contains(Features::STUB), count) {
             (false, _) => writeln!(f, "stub      none: every system call instruction counts"),
-            (true, []) => writeln!(f, "stub      no other system call instruction in the code"),
-            (true, strays) => {
-                let count = strays.len();
+            (true, 0) => writeln!(f, "stub      no other system call instruction in the code"),
+            (true, count) => {
                 writeln!(
                     f,
                     "stub      {count} byte sequences elsewhere, which the filter refuses"
                 )?;
-                strays.iter().try_for_each(|stray| writeln!(f, "  {stray}"))
+                listed.iter().try_for_each(|stray| writeln!(f, "  {stray}"))?;
+                match count - listed.len() {
+                    0 => Ok(()),
+                    more => writeln!(f, "  and {more} more"),
+                }
             }
         }
     }
@@ -227,12 +231,12 @@ impl Report {
                 let words = line.trim_start().split_once("  ").map_or(line, |(_, words)| words);
                 format!(r#"{{"bytes":"{bytes}","text":{}}}"#, text(words))
             });
-        let strays = self.strays.iter().map(|stray| {
+        let strays = self.strays.listed.iter().map(|stray| {
             format!(r#"{{"address":{},"instruction":"{}"}}"#, stray.address, stray.instruction)
         });
         let callers = self.policy.callers();
         format!(
-            r#"{{"target":"{}","abi_version":{},"entry":{},"kernel_end":{},"segments":{},"devices":{},"features":{},"calls":{},"callers":{{"first":{},"last":{}}},"rules":{},"filter_instructions":{},"filter_steps":{},"filter":{},"strays":{}}}"#,
+            r#"{{"target":"{}","abi_version":{},"entry":{},"kernel_end":{},"segments":{},"devices":{},"features":{},"calls":{},"callers":{{"first":{},"last":{}}},"rules":{},"filter_instructions":{},"filter_steps":{},"filter":{},"strays":{},"stray_count":{}}}"#,
             note::target_name(image.abi.target),
             image.abi.version,
             image.entry,
@@ -248,6 +252,7 @@ impl Report {
             array(steps),
             array(filter),
             array(strays),
+            self.strays.count,
         )
     }
 }

@@ -50,8 +50,8 @@ impl Inmate {
 /// Why there is no jail.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "cannot make a jail: {step}: {error} (may this user make namespaces? see user.max_user_namespaces, \
-     kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns; or use --no-jail)"
+    "cannot make a jail: {step}: {error} (this user needs the right to make namespaces, see \
+     user.max_user_namespaces and kernel.apparmor_restrict_unprivileged_userns; --no-jail does without)"
 )]
 pub struct Error {
     step: String,
@@ -69,19 +69,25 @@ pub(crate) type Ticket = UnixStream;
 
 /// The supervisor's part: says who the process is, and waits until it is inside.
 pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
-    let root = geteuid().is_root();
-    let (user, group) =
-        if root { (NOBODY, NOBODY) } else { (geteuid().as_raw(), getegid().as_raw()) };
     let write = |file: &str, text: String| {
         let path = format!("/proc/{process}/{file}");
         fs::write(&path, text).map_err(|error| Error::new(path, error))
     };
-    if !root {
+    let own = (geteuid().as_raw(), getegid().as_raw());
+    if geteuid().is_root() {
+        // Root of a namespace may have no such user; then its own has to do.
+        let (user, group) = match write("uid_map", format!("{NOBODY} {NOBODY} 1")) {
+            Ok(()) => (None, NOBODY),
+            Err(_) => (Some(own.0), own.1),
+        };
+        user.map_or(Ok(()), |user| write("uid_map", format!("{NOBODY} {user} 1")))?;
+        write("gid_map", format!("{NOBODY} {group} 1"))?;
+    } else {
         // Without this, nobody but root may map groups.
         write("setgroups", "deny".to_owned())?;
+        write("uid_map", format!("{NOBODY} {} 1", own.0))?;
+        write("gid_map", format!("{NOBODY} {} 1", own.1))?;
     }
-    write("uid_map", format!("{NOBODY} {user} 1"))?;
-    write("gid_map", format!("{NOBODY} {group} 1"))?;
     let failed = |error| Error::new("the jailed process", error);
     ticket.write_all(&[1]).map_err(failed)?;
     let mut answer = [0; ANSWER_BYTES];

@@ -51,7 +51,7 @@ pub const LAUNCH_PARAMETERS: u64 = 0x1_7000;
 pub const FILTER: u64 = 0x1_8000;
 /// End of the low region.
 pub const LOW_END: u64 = 0x2_0000;
-/// Where the record of a guest's death lies: one page.
+/// Where the record of a guest's death lies ([`crate::record`]): one page.
 pub const RECORD: u64 = LOW_END;
 /// Where the stack of the code lies that writes it.
 pub const SIGNAL_STACK: Range<u64> = 0x2_2000..0x3_0000;
@@ -68,15 +68,12 @@ pub const TASK_END: u64 = 0x7fff_ffff_f000;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The tender itself, or a library, lies in the way.
-    #[error(
-        "--mem={memory_mib} reaches into the tender's own mappings: \
-         --mem={largest_mib} is the largest possible here"
-    )]
+    #[error("--mem={memory_mib} reaches into the tender's own mappings{}", say_largest(*largest_mib))]
     Collision {
         /// What was asked for, in MiB.
         memory_mib: u64,
-        /// What would fit, in MiB.
-        largest_mib: u64,
+        /// What would fit, in MiB; unknown where there is no `/proc`.
+        largest_mib: Option<u64>,
     },
     /// `vm.mmap_min_addr` is too high.
     #[error(
@@ -107,6 +104,11 @@ pub enum Error {
     /// The file changed or cannot be read.
     #[error("cannot load the unikernel: {0}")]
     Read(#[from] io::Error),
+}
+
+fn say_largest(largest_mib: Option<u64>) -> String {
+    largest_mib
+        .map_or_else(String::new, |mib| format!(": --mem={mib} is the largest possible here"))
 }
 
 /// Where a guest's heap and stack are.
@@ -185,8 +187,9 @@ impl Memory {
         let mut mapped: Vec<_> = self.regions.iter().map(|region| &region.addresses).collect();
         mapped.sort_by_key(|range| range.start);
         let next_starts = mapped.iter().skip(1).map(|range| range.start).chain([TASK_END]);
-        let gaps = mapped.iter().zip(next_starts).map(|(range, next)| range.end..next);
-        gaps.filter(|gap| gap.start >= LOAD_BASE && !gap.is_empty()).collect()
+        let gaps =
+            mapped.iter().zip(next_starts).map(|(range, next)| range.end.max(LOAD_BASE)..next);
+        gaps.filter(|gap| !gap.is_empty()).collect()
     }
 
     /// Copies `contents` to `address` in the low region.
@@ -200,18 +203,6 @@ impl Memory {
         // SAFETY: `target` and as many bytes as `contents` has lie in the low region, which is
         // writable until `protect`; nothing else points there.
         unsafe { target.copy_from_nonoverlapping(contents.as_ptr(), contents.len()) };
-    }
-
-    /// Maps what the code needs that notes how a guest died: its stack, and the page of the record,
-    /// which a child shares.
-    ///
-    /// # Errors
-    /// If something is in the way.
-    pub fn map_record() -> Result<(), Error> {
-        map_range(SIGNAL_STACK, READ_WRITE, MapFlags::MAP_PRIVATE).map_err(Error::Map)?;
-        let record = RECORD..RECORD + PAGE_BYTES;
-        map_range(record, READ_WRITE, MapFlags::MAP_SHARED).map_err(Error::Map)?;
-        Ok(())
     }
 
     /// Seals the low region.
@@ -307,7 +298,7 @@ impl Memory {
     }
 }
 
-const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
+pub(crate) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 fn flags(access: Access) -> ProtFlags {
     let mut flags = ProtFlags::PROT_NONE;
@@ -317,7 +308,7 @@ fn flags(access: Access) -> ProtFlags {
     flags
 }
 
-fn map_range(
+pub(crate) fn map_range(
     range: Range<u64>,
     protection: ProtFlags,
     kind: MapFlags,
@@ -335,7 +326,8 @@ fn explain(error: Errno, wanted: &Range<u64>, memory_bytes: u64) -> Error {
     let memory_mib = memory_bytes >> 20;
     match error {
         Errno::EEXIST => {
-            Error::Collision { memory_mib, largest_mib: lowest_own_address(wanted.start) >> 20 }
+            let largest_mib = lowest_own_address(wanted.start).map(|address| address >> 20);
+            Error::Collision { memory_mib, largest_mib }
         }
         Errno::ENOMEM | Errno::EAGAIN => Error::Limit { memory_mib },
         Errno::EPERM => Error::LowAddress,
@@ -343,11 +335,11 @@ fn explain(error: Errno, wanted: &Range<u64>, memory_bytes: u64) -> Error {
     }
 }
 
-/// The lowest address from `start` on at which the tender itself has something mapped.
-fn lowest_own_address(start: u64) -> u64 {
-    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+/// The lowest address from `start` on at which the tender itself has something mapped; `None` where
+/// that cannot be found out, as in a jail.
+fn lowest_own_address(start: u64) -> Option<u64> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     maps.lines()
         .filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
         .find(|&mapped| mapped >= start)
-        .unwrap_or(TASK_END)
 }

@@ -127,7 +127,7 @@ Options:
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
                                   an unprivileged user; by default this is done for guests with a
-                                  `user` network if the host permits it
+                                  `user` network, and a line says if the host does not permit it
   --no-jail                       don't
   --no-supervisor                 become the guest, as solo5-spt does, instead of staying to watch
                                   over it: one process, and no report when the guest dies

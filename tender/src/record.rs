@@ -5,8 +5,19 @@
 //! it is numbers for people, used for nothing else.
 
 use std::ops::Range;
+use std::ptr::NonNull;
 
-use crate::memory::RECORD;
+use nix::errno::Errno;
+use nix::sys::mman::{self, MapFlags, ProtFlags};
+use solo5_sys::layout::PAGE_BYTES;
+
+use crate::memory::{self, READ_WRITE, RECORD, SIGNAL_STACK};
+
+const PAGE: Range<u64> = RECORD..RECORD + PAGE_BYTES;
+
+/// The signals that a guest can cause by its own code.
+pub(crate) const SIGNALS: [i32; 6] =
+    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
 
 /// Offset of the signal's number, zero if nothing was noted.
 pub(crate) const SIGNAL: usize = 0;
@@ -49,22 +60,64 @@ pub(crate) const SHOWN: [(&str, i32); 18] = [
     ("flags", libc::REG_EFL),
 ];
 
+/// The page, and the stack of the code that fills it, mapped for a guest that is about to be forked.
+#[derive(Debug)]
+pub(crate) struct Prepared(());
+
+/// The page as the supervisor keeps it: elsewhere and for reading, so that a guest knows no address of
+/// the supervisor's with contents of its choice.
+#[derive(Debug)]
+pub(crate) struct Kept(NonNull<[u8; BYTES]>);
+
+impl Prepared {
+    /// Maps both.
+    ///
+    /// # Errors
+    /// If something is in the way.
+    pub(crate) fn map() -> Result<Self, memory::Error> {
+        let failed = memory::Error::Map;
+        memory::map_range(SIGNAL_STACK, READ_WRITE, MapFlags::MAP_PRIVATE).map_err(failed)?;
+        memory::map_range(PAGE, READ_WRITE, MapFlags::MAP_SHARED).map_err(failed)?;
+        Ok(Self(()))
+    }
+
+    /// What the supervisor does with it once the guest is forked.
+    ///
+    /// # Errors
+    /// If the kernel refuses to map the page elsewhere.
+    pub(crate) fn keep(self) -> Result<Kept, memory::Error> {
+        let old = std::ptr::with_exposed_provenance_mut::<libc::c_void>(PAGE.start as usize);
+        let bytes = (PAGE.end - PAGE.start) as usize;
+        // SAFETY: a size of zero makes a second mapping of the shared page and leaves the first.
+        let moved = unsafe { libc::mremap(old, 0, bytes, libc::MREMAP_MAYMOVE) };
+        let page = NonNull::new(moved).filter(|_| moved != libc::MAP_FAILED);
+        let page = page.ok_or_else(|| memory::Error::Map(Errno::last()))?;
+        // SAFETY: the mapping was just made, and nothing writes to it here.
+        unsafe { mman::mprotect(page, bytes, ProtFlags::PROT_READ) }
+            .map_err(memory::Error::Protect)?;
+        for range in [PAGE, SIGNAL_STACK] {
+            let start = std::ptr::with_exposed_provenance_mut(range.start as usize);
+            // SAFETY: mapped by `map`, and used by the guest's process only.
+            unsafe { libc::munmap(start, (range.end - range.start) as usize) };
+        }
+        Ok(Kept(page.cast()))
+    }
+}
+
+impl Kept {
+    /// Reads the record of a guest that has ended; `None` if it died without one.
+    pub(crate) fn read(&self) -> Option<Record> {
+        // SAFETY: the page stays mapped, and the process that wrote to it has ended.
+        let record = Record(unsafe { self.0.as_ptr().read_volatile() });
+        (record.signal() != 0).then_some(record)
+    }
+}
+
 /// A copy of the page's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record([u8; BYTES]);
 
 impl Record {
-    /// Reads the record of a guest that has ended; `None` if it died without one.
-    ///
-    /// # Safety
-    /// The page is mapped in this process.
-    pub(crate) unsafe fn read() -> Option<Self> {
-        let page = std::ptr::with_exposed_provenance::<[u8; BYTES]>(RECORD as usize);
-        // SAFETY: mapped, as the caller vouches; no process writes there any more.
-        let record = Self(unsafe { page.read() });
-        (record.signal() != 0).then_some(record)
-    }
-
     /// The signal's number.
     pub(crate) fn signal(&self) -> i32 {
         self.word32(SIGNAL..SIGNAL + 4) as i32
@@ -73,6 +126,11 @@ impl Record {
     /// `si_code`.
     pub(crate) fn code(&self) -> i32 {
         self.information(CODE) as i32
+    }
+
+    /// Whether the process caused the signal itself, rather than somebody who sent it.
+    pub(crate) fn is_of_process(&self) -> bool {
+        self.code() > 0
     }
 
     /// A register, by its `REG_` number.

@@ -7,7 +7,7 @@ use syscalls::x86_64::Sysno;
 use crate::elf::Source;
 use crate::policy::Policy;
 use crate::policy::bpf::ARCHITECTURE_X86_64;
-use crate::record::{Record, SHOWN};
+use crate::record::{Record, SHOWN, SIGNALS};
 use crate::symbols;
 
 /// Set in the numbers of calls by the x32 ABI (`__X32_SYSCALL_BIT`).
@@ -22,26 +22,31 @@ const FETCH: u64 = 1 << 4;
 const STACK_REACH_BYTES: u64 = 64 << 10;
 const REGISTERS_A_LINE: usize = 4;
 
-/// The lines of the report on a guest that `signal` has ended; the first says it all.
+/// The lines of the report on a guest that the signal with this number has ended; the first says it
+/// all.
 pub(crate) fn of_signal<S: Source + ?Sized>(
-    signal: Signal,
+    number: i32,
     record: Option<&Record>,
     policy: &Policy,
     file: &S,
 ) -> Vec<String> {
-    let record = record.filter(|record| record.signal() == signal as i32);
+    let name = signal_name(number);
+    let record = record.filter(|record| record.signal() == number && record.is_of_process());
     let Some(record) = record else {
-        return vec![format!("the guest was killed by {signal} ({})", explain(signal))];
+        // A fault of its own making would have been noted.
+        let is_fault = SIGNALS.contains(&number);
+        let why = if is_fault { "sent by somebody" } else { explain(number) };
+        return vec![format!("the guest was killed by {name} ({why})")];
     };
-    let (cause, address) = match signal {
-        Signal::SIGSYS => of_call(record, policy),
-        Signal::SIGSEGV => (of_fault(record), record.register(libc::REG_RIP)),
-        _ => (explain(signal).to_owned(), record.register(libc::REG_RIP)),
+    let (cause, address) = match number {
+        libc::SIGSYS => of_call(record, policy),
+        libc::SIGSEGV => (of_fault(record), record.register(libc::REG_RIP)),
+        _ => (explain(number).to_owned(), record.register(libc::REG_RIP)),
     };
     let function = symbols::function(file, address);
     let place = function.map_or_else(String::new, |function| format!(" in {function}"));
     let mut lines = vec![
-        format!("the guest was killed by {signal}: {cause}"),
+        format!("the guest was killed by {name}: {cause}"),
         format!("  at {address:#x}{place}"),
     ];
     let registers =
@@ -58,18 +63,24 @@ pub(crate) fn of_status(status: i32) -> Vec<String> {
     }
 }
 
+/// A signal's name, or its number if it has none.
+pub(crate) fn signal_name(number: i32) -> String {
+    Signal::try_from(number)
+        .map_or_else(|_| format!("signal {number}"), |signal| signal.to_string())
+}
+
 /// What a signal that ended a guest means, in a few words.
-pub(crate) fn explain(signal: Signal) -> &'static str {
-    match signal {
-        Signal::SIGSYS => "made a system call outside its policy",
-        Signal::SIGSEGV | Signal::SIGBUS => "a memory fault",
-        Signal::SIGILL => "an illegal instruction",
-        Signal::SIGTRAP => "a breakpoint",
-        Signal::SIGFPE => "an arithmetic fault",
-        Signal::SIGPIPE => "its output was closed",
-        Signal::SIGKILL => "by somebody, or by the kernel for lack of memory",
-        Signal::SIGINT => "interrupted",
-        Signal::SIGTERM | Signal::SIGHUP | Signal::SIGQUIT => "asked to end",
+fn explain(number: i32) -> &'static str {
+    match number {
+        libc::SIGILL => "an illegal instruction",
+        libc::SIGTRAP => "a breakpoint",
+        libc::SIGFPE => "an arithmetic fault",
+        libc::SIGSEGV | libc::SIGBUS => "a memory fault",
+        libc::SIGSYS => "a system call outside its policy",
+        libc::SIGPIPE => "its output was closed",
+        libc::SIGKILL => "by somebody, or by the kernel for lack of memory",
+        libc::SIGINT => "interrupted",
+        libc::SIGTERM | libc::SIGHUP | libc::SIGQUIT => "asked to end",
         _ => "sent by somebody",
     }
 }

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fs::File;
+use std::mem::ManuallyDrop;
 use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
@@ -22,7 +23,6 @@ use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
 use crate::options::Options;
 use crate::policy::bpf::{Program, Verdict};
 use crate::policy::{Policy, Waiting, filter};
-use crate::record::Record;
 use crate::supervise::{self, Jailing, Outcome};
 use crate::{descriptors, entropy, inspect, launch, report};
 
@@ -81,7 +81,7 @@ struct Guest {
 }
 
 /// Runs a unikernel. Comes back only with an error, or, in the supervisor, when the guest has
-/// ended. `say` gets the lines of `--verbose`.
+/// ended. `say` gets the lines of `--verbose`, and is told if there is no jail where one is usual.
 ///
 /// Closes all descriptors but the standard streams and those that options name, and must be
 /// called while the process has one thread.
@@ -114,32 +114,26 @@ pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
         descriptors.extend(set);
     }
     let null = descriptors::open_null()?;
-    let verbose = options.verbose;
     let supervised = options.supervised;
     let jailing = match options.jail {
         Some(true) => Jailing::Always,
         None if !gateways.is_empty() => Jailing::WherePossible,
         None | Some(false) => Jailing::Never,
     };
-    // The supervisor reads names of functions from it.
-    let symbols =
-        if supervised { Some(file.try_clone().map_err(memory::Error::Read)?) } else { None };
+    // The supervisor reads names of functions from it. Its children close it by its number.
+    let symbols = match supervised {
+        true => Some(ManuallyDrop::new(file.try_clone().map_err(memory::Error::Read)?)),
+        false => None,
+    };
     let guest =
         Guest { options, file, image, granted, manifest, descriptors, waiting, null, filter };
     let Some(symbols) = symbols else {
         return guest.launch().map(|never| match never {});
     };
-    Memory::map_record()?;
-    let mut quiet = |_: &str| {};
-    let say: &mut dyn FnMut(&str) = if verbose { say } else { &mut quiet };
-    let outcome = supervise::run(gateways, guest, jailing, Guest::launch, say)?;
+    let (outcome, record) = supervise::run(gateways, guest, jailing, Guest::launch, say)?;
     let report = match outcome {
         Outcome::Exited(status) => report::of_status(status),
-        Outcome::Killed(signal) => {
-            // SAFETY: mapped above.
-            let record = unsafe { Record::read() };
-            report::of_signal(signal, record.as_ref(), &policy, &symbols)
-        }
+        Outcome::Killed(signal) => report::of_signal(signal, record.as_ref(), &policy, &*symbols),
     };
     Ok(End { outcome, report })
 }
@@ -166,7 +160,7 @@ impl Guest {
         drop(self.file);
         let behind = descriptors::number(self.descriptors.len()) as u64;
         descriptors::arrange(self.null, self.descriptors)?;
-        // SAFETY: memory was filled above, the supervisor has mapped the record if there is one, and
+        // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
         // the process has one thread, as `run` asks for.
         Ok(unsafe { launch::enter(memory, behind, self.options.supervised) }?)
     }

@@ -13,6 +13,8 @@ use crate::elf::{Image, Source};
 const INSTRUCTIONS: [([u8; 2], &str); 3] =
     [([0x0f, 0x05], "syscall"), ([0x0f, 0x34], "sysenter"), ([0xcd, 0x80], "int 0x80")];
 
+/// Most that are listed; others are counted.
+const LISTED_MAX: usize = 1000;
 /// How much of the code is looked at in one piece.
 const PIECE_BYTES: u64 = 1 << 20;
 
@@ -31,6 +33,15 @@ impl fmt::Display for Stray {
     }
 }
 
+/// All that were found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// The first of them.
+    pub listed: Vec<Stray>,
+    /// How many there are.
+    pub count: usize,
+}
+
 /// All of them in the executable segments of a guest with a stub; none of a guest without.
 ///
 /// # Errors
@@ -39,8 +50,8 @@ pub(crate) fn find<S: Source + ?Sized>(
     source: &S,
     image: &Image,
     granted: &Request,
-) -> io::Result<Vec<Stray>> {
-    let mut strays = Vec::new();
+) -> io::Result<Strays> {
+    let mut strays = Strays::default();
     if !granted.features.contains(Features::STUB) {
         return Ok(strays);
     }
@@ -52,10 +63,16 @@ pub(crate) fn find<S: Source + ?Sized>(
             let mut code = vec![0; (segment.file_bytes - at).min(PIECE_BYTES) as usize];
             source.read_at(segment.file_offset + at, &mut code)?;
             let pairs = code.windows(2).zip(segment.address + at..);
-            strays.extend(pairs.filter_map(|(bytes, address)| {
+            let found = pairs.filter_map(|(bytes, address)| {
                 let (_, instruction) = INSTRUCTIONS.iter().find(|(known, _)| known == bytes)?;
                 (!stub.contains(&address)).then_some(Stray { address, instruction })
-            }));
+            });
+            for stray in found {
+                strays.count += 1;
+                if strays.listed.len() < LISTED_MAX {
+                    strays.listed.push(stray);
+                }
+            }
             at += PIECE_BYTES - 1;
         }
     }

@@ -6,7 +6,7 @@
 
 use std::convert::Infallible;
 use std::ffi::CStr;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -15,13 +15,13 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid};
 use solo5_sys::hypercall::EXIT_ABORT;
 
 use crate::device::net::Gateway;
 use crate::jail::{self, Inmate, Ticket};
-use crate::run;
+use crate::record::{Prepared, Record};
+use crate::{descriptors, launch, report, run};
 
 /// How long gateways may take to deliver what the guest sent last.
 const GRACE: Duration = Duration::from_secs(2);
@@ -33,8 +33,8 @@ const PASSED_ON: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP,
 pub enum Outcome {
     /// With this status.
     Exited(i32),
-    /// By this signal.
-    Killed(Signal),
+    /// By the signal with this number.
+    Killed(i32),
 }
 
 /// Why a guest under a supervisor ended otherwise.
@@ -95,19 +95,21 @@ pub(crate) fn run<G>(
     jailing: Jailing,
     launch: fn(G) -> Result<Infallible, run::Error>,
     say: &mut dyn FnMut(&str),
-) -> Result<Outcome, run::Error> {
+) -> Result<(Outcome, Option<Record>), run::Error> {
     let signals = take_signals()?;
+    let null = descriptors::open_null()?;
     let mut running = Vec::new();
     while let Some(gateway) = gateways.pop() {
         match start(c"tender-gateway", Inmate::Gateway, jailing, say)? {
             Started::Supervisor(child) => running.push((child, gateway.name.to_string())),
             Started::Child => {
-                // Dropping closes: a gateway holds its own descriptors only.
-                drop((signals, gateways, guest));
-                return Ok(serve(gateway)?);
+                // What belongs to others is closed by its number.
+                std::mem::forget((signals, running, gateways, guest));
+                return Ok((serve(gateway, null)?, None));
             }
         }
     }
+    let prepared = Prepared::map()?;
     match start(c"tender-guest", Inmate::Guest, jailing, say)? {
         Started::Child => {
             drop(signals);
@@ -115,22 +117,27 @@ pub(crate) fn run<G>(
         }
         Started::Supervisor(child) => {
             drop(guest);
-            Ok(Supervisor { guest: child, gateways: running, signals, asked: None }.wait()?)
+            let record = prepared.keep()?;
+            launch::strip::supervisor()?;
+            let supervisor = Supervisor { guest: child, gateways: running, signals, asked: None };
+            Ok((supervisor.wait()?, record.read()))
         }
     }
 }
 
 /// The body of a gateway's process. It ends with its wire; signals to the whole group are the
 /// supervisor's business, and stay blocked here.
-fn serve(gateway: Gateway) -> Result<Outcome, Error> {
+fn serve(gateway: Gateway, null: OwnedFd) -> Result<Outcome, run::Error> {
     let Gateway { name, gateway } = gateway;
+    descriptors::keep_only(null, gateway.descriptors())?;
     match gateway.run() {
         Ok(_) => Ok(Outcome::Exited(0)),
-        Err(error) => Err(Error::Gateway { name: name.to_string(), error }),
+        Err(error) => Err(Error::Gateway { name: name.to_string(), error }.into()),
     }
 }
 
-/// Takes the supervisor's signals as readable events from now on.
+/// Takes the supervisor's signals as readable events from now on. What its starter had it ignore
+/// stays ignored, by the guest as well.
 fn take_signals() -> Result<SignalFd, Error> {
     for default in [Signal::SIGCHLD, Signal::SIGTERM] {
         // A parent may have had these ignored; children would vanish, or not end.
@@ -138,7 +145,9 @@ fn take_signals() -> Result<SignalFd, Error> {
         unsafe { signal(default, SigHandler::SigDfl) }.map_err(failed("signal"))?;
     }
     let mut set = SigSet::from(Signal::SIGCHLD);
-    PASSED_ON.into_iter().for_each(|signal| set.add(signal));
+    let taken = PASSED_ON.into_iter().chain([Signal::SIGTSTP]);
+    let heeded = taken.filter(|&signal| !launch::strip::is_ignored(signal as i32));
+    heeded.for_each(|signal| set.add(signal));
     set.thread_block().map_err(failed("sigprocmask"))?;
     let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
     SignalFd::with_flags(&set, flags).map_err(failed("signalfd"))
@@ -203,7 +212,7 @@ fn start_jailed(name: &CStr, inmate: Inmate) -> Result<Started, Error> {
             drop(theirs);
             if let Err(error) = jail::admit(pid, &mut ours) {
                 kill(pid, Signal::SIGKILL).map_err(failed("kill"))?;
-                waitpid(pid, None).map_err(failed("waitpid"))?;
+                wait(pid, 0)?;
                 return Err(error.into());
             }
             Ok(Started::Supervisor(Child { pid, ticket: Some(ours) }))
@@ -242,7 +251,7 @@ impl Ended {
     fn into_error(self) -> Error {
         let how = match self.outcome {
             Outcome::Exited(status) => format!("exit status {status}"),
-            Outcome::Killed(signal) => format!("killed by {signal}"),
+            Outcome::Killed(number) => format!("killed by {}", report::signal_name(number)),
         };
         Error::GatewayDied { name: self.name, how }
     }
@@ -262,6 +271,7 @@ impl Supervisor {
         loop {
             match self.next_signal(None)? {
                 Some(Signal::SIGCHLD) => {}
+                Some(Signal::SIGTSTP) => self.stop()?,
                 Some(signal) => self.pass_on(signal)?,
                 None => continue,
             }
@@ -288,10 +298,19 @@ impl Supervisor {
         kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
     }
 
+    /// Stops with the guest, and goes on with it. One that is jailed does not stop by itself.
+    fn stop(&self) -> Result<(), Error> {
+        if self.guest.ticket.is_some() {
+            kill(self.guest.pid, Signal::SIGSTOP).map_err(failed("kill"))?;
+        }
+        raise(Signal::SIGSTOP).map_err(failed("raise"))?;
+        kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
+    }
+
     fn outcome_of_guest(&self) -> Result<Option<Outcome>, Error> {
-        let outcome = outcome_of(wait_no_hang(self.guest.pid)?);
+        let outcome = wait_no_hang(self.guest.pid)?;
         Ok(outcome.map(|outcome| match (outcome, self.asked) {
-            (Outcome::Killed(Signal::SIGKILL), Some(asked)) => Outcome::Killed(asked),
+            (KILLED, Some(asked)) => Outcome::Killed(asked as i32),
             (outcome, _) => outcome,
         }))
     }
@@ -305,7 +324,7 @@ impl Supervisor {
             None => {
                 self.kill_gateways()?;
                 let first = ended.into_iter().min_by_key(Ended::is_well);
-                first.map_or(Ok(Outcome::Killed(Signal::SIGKILL)), |ended| Err(ended.into_error()))
+                first.map_or(Ok(KILLED), |ended| Err(ended.into_error()))
             }
         }
     }
@@ -313,7 +332,7 @@ impl Supervisor {
     /// The guest has ended by itself. If that may be for a gateway's death, that is the news.
     fn finish(&mut self, outcome: Outcome, mut ended: Vec<Ended>) -> Result<Outcome, Error> {
         let lost_wire =
-            matches!(outcome, Outcome::Killed(Signal::SIGPIPE) | Outcome::Exited(EXIT_ABORT));
+            matches!(outcome, Outcome::Killed(libc::SIGPIPE) | Outcome::Exited(EXIT_ABORT));
         ended.extend(self.end_gateways(GRACE)?);
         match ended.into_iter().find(|ended| !ended.is_well()) {
             Some(died) if lost_wire => Err(died.into_error()),
@@ -336,8 +355,8 @@ impl Supervisor {
             self.next_signal(Some(left))?;
         }
         kill(self.guest.pid, Signal::SIGKILL).map_err(failed("kill"))?;
-        let outcome = outcome_of(waitpid(self.guest.pid, None).map_err(failed("waitpid"))?);
-        Ok(outcome.filter(|&outcome| outcome != Outcome::Killed(Signal::SIGKILL)))
+        let outcome = wait(self.guest.pid, 0)?;
+        Ok(outcome.filter(|&outcome| outcome != KILLED))
     }
 
     /// Waits until all gateways have ended, kills those that take longer than `grace`, and says
@@ -359,7 +378,7 @@ impl Supervisor {
     fn kill_gateways(&mut self) -> Result<(), Error> {
         for (child, _) in self.gateways.drain(..) {
             kill(child.pid, Signal::SIGKILL).map_err(failed("kill"))?;
-            waitpid(child.pid, None).map_err(failed("waitpid"))?;
+            wait(child.pid, 0)?;
         }
         Ok(())
     }
@@ -369,7 +388,7 @@ impl Supervisor {
         let mut ended = Vec::new();
         let mut running = Vec::new();
         for (child, name) in self.gateways.drain(..) {
-            match outcome_of(wait_no_hang(child.pid)?) {
+            match wait_no_hang(child.pid)? {
                 None => running.push((child, name)),
                 Some(outcome) => ended.push(Ended { name, outcome }),
             }
@@ -378,41 +397,67 @@ impl Supervisor {
         Ok(ended)
     }
 
-    /// The next signal; `None` if none comes within `timeout`.
+    /// The next signal; `None` if none comes within `timeout`. A console that nobody reads any more
+    /// counts as SIGPIPE for a jailed guest, which would not heed that itself.
     fn next_signal(&self, timeout: Option<Duration>) -> Result<Option<Signal>, Error> {
         let timeout = match timeout {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
         };
-        let mut descriptors = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut descriptors, timeout) {
+        // SAFETY: standard output is open, if only to /dev/null, as `main` has seen to.
+        let console = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
+        let mut descriptors = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(console, PollFlags::empty()),
+        ];
+        let watches_console = self.guest.ticket.is_some() && self.asked.is_none();
+        let count = if watches_console { 2 } else { 1 };
+        match poll(&mut descriptors[..count], timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(failed("poll")(error)),
         }
         let info = self.signals.read_signal().map_err(failed("read"))?;
-        Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
+        let is_lost = descriptors[1].revents().is_some_and(|e| e.contains(PollFlags::POLLERR));
+        match info {
+            Some(info) => Ok(Signal::try_from(info.ssi_signo as i32).ok()),
+            None => Ok(is_lost.then_some(Signal::SIGPIPE)),
+        }
     }
 }
 
-fn wait_no_hang(pid: Pid) -> Result<WaitStatus, Error> {
-    waitpid(pid, Some(WaitPidFlag::WNOHANG)).map_err(failed("waitpid"))
+/// How SIGKILL ends a process.
+const KILLED: Outcome = Outcome::Killed(libc::SIGKILL);
+
+fn wait_no_hang(pid: Pid) -> Result<Option<Outcome>, Error> {
+    wait(pid, libc::WNOHANG)
 }
 
-fn outcome_of(status: WaitStatus) -> Option<Outcome> {
-    match status {
-        WaitStatus::Exited(_, status) => Some(Outcome::Exited(status)),
-        WaitStatus::Signaled(_, signal, _) => Some(Outcome::Killed(signal)),
-        _ => None,
+/// Waits for the end of a process; `None` if it goes on. Not by nix, which has no name for a real-time
+/// signal and takes it for an error.
+fn wait(pid: Pid, flags: i32) -> Result<Option<Outcome>, Error> {
+    let mut status = 0;
+    // SAFETY: `status` is writable.
+    let waited = unsafe { libc::waitpid(pid.as_raw(), &raw mut status, flags) };
+    match Errno::result(waited).map_err(failed("waitpid"))? {
+        0 => Ok(None),
+        _ if libc::WIFEXITED(status) => Ok(Some(Outcome::Exited(libc::WEXITSTATUS(status)))),
+        _ => Ok(Some(Outcome::Killed(libc::WTERMSIG(status)))),
     }
 }
 
 /// Ends this process as the guest was ended, so that a shell sees the same.
-pub fn die_by(by: Signal) -> ! {
+pub fn die_by(number: i32) -> ! {
     // Each of these can only fail for signals without a handler, which need none of them.
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
     // SAFETY: the default action is no pointer to code.
-    let _ = unsafe { signal(by, SigHandler::SigDfl) };
-    let _ = SigSet::from(by).thread_unblock();
-    let _ = raise(by);
-    std::process::exit(128 + by as i32)
+    unsafe { libc::signal(number, libc::SIG_DFL) };
+    // SAFETY: zero is a valid set.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    // SAFETY: `set` is one.
+    unsafe { libc::sigaddset(&raw mut set, number) };
+    // SAFETY: `set` is one, and a null pointer is ignored.
+    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
+    // SAFETY: takes no pointer.
+    unsafe { libc::raise(number) };
+    std::process::exit(128 + number)
 }

@@ -7,6 +7,8 @@ use crate::elf::Source;
 
 /// Largest table that is read, in bytes.
 const TABLE_MAX_BYTES: u64 = 64 << 20;
+/// Longest part of a name that is looked at, in bytes.
+const NAME_MAX_BYTES: usize = 1024;
 const SECTION_BYTES: usize = 64;
 const SYMBOL_BYTES: usize = 24;
 const SHT_SYMTAB: u32 = 2;
@@ -16,7 +18,7 @@ const STT_NOTYPE: u8 = 0;
 /// The function that an address lies in, as `name+0x12`; `None` if there is no telling.
 pub fn function<S: Source + ?Sized>(source: &S, address: u64) -> Option<String> {
     let (symbols, names) = tables(source)?;
-    let mut found: Option<(u64, &[u8])> = None;
+    let mut found: Option<(u64, u32)> = None;
     for symbol in symbols.chunks_exact(SYMBOL_BYTES) {
         let kind = symbol[4] & 0xf;
         let (start, bytes) = (u64_at(symbol, 8)?, u64_at(symbol, 16)?);
@@ -27,13 +29,15 @@ pub fn function<S: Source + ?Sized>(source: &S, address: u64) -> Option<String> 
             _ => false,
         };
         let nearest = start >= LOAD_BASE && found.is_none_or(|(best, _)| start >= best);
-        let name = name_at(&names, u32_at(symbol, 0)?);
-        if holds && nearest && !name.is_empty() {
+        let name = u32_at(symbol, 0)?;
+        let is_named = names.get(name as usize).is_some_and(|&first| first != 0);
+        if holds && nearest && is_named {
             found = Some((start, name));
         }
     }
     let (start, name) = found?;
-    let name = format!("{:#}", rustc_demangle::demangle(&String::from_utf8_lossy(name)));
+    let name = String::from_utf8_lossy(name_at(&names, name)).into_owned();
+    let name = format!("{:#}", rustc_demangle::demangle(&name));
     // The file's text goes to a terminal.
     let printable: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
     Some(format!("{printable}+{:#x}", address - start))
@@ -69,7 +73,8 @@ fn read<S: Source + ?Sized>(source: &S, offset: u64, bytes: u64) -> Option<Vec<u
 
 fn name_at(names: &[u8], offset: u32) -> &[u8] {
     let rest = names.get(offset as usize..).unwrap_or_default();
-    rest.split(|&byte| byte == 0).next().unwrap_or_default()
+    let name = &rest[..rest.len().min(NAME_MAX_BYTES)];
+    name.split(|&byte| byte == 0).next().unwrap_or_default()
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
@@ -139,6 +144,19 @@ mod tests {
         assert_eq!(name(0x10_2000).unwrap(), "label+0x0");
         assert_eq!(name(0x10_1100), None);
         assert_eq!(name(0), None);
+    }
+
+    #[test]
+    fn names_without_an_end_cost_no_more_than_others() {
+        let mut symbols = vec![(2, 0x10_1000, 0x100, "a"); 50_000];
+        symbols[0].1 += 4;
+        let mut file = file(&symbols);
+        // All names run into each other up to the section headers.
+        let names = 64 + symbols.len() * SYMBOL_BYTES;
+        let end = file.len() - 2 * SECTION_BYTES;
+        file[names..end].fill(b'x');
+        let name = function(&file[..], 0x10_1005).unwrap();
+        assert_eq!(name, format!("{}+0x1", "x".repeat(200)));
     }
 
     #[test]

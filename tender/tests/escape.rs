@@ -125,6 +125,28 @@ fn calls_from_outside_of_the_stub_end_the_guest() {
     }
 }
 
+/// Each way in, in each mode: the verdict and what follows it differ, the end does not.
+#[test]
+fn all_modes_end_alike() {
+    let ways: [(&[u8], i32); 4] = [
+        (b"\xb8\x27\x00\x00\x00\x0f\x05", libc::SIGSYS),
+        (b"\xb8\x27\x00\x00\x40\x0f\x05", libc::SIGSYS),
+        (b"\xb8\x14\x00\x00\x00\xcd\x80", libc::SIGSYS),
+        // rt_sigreturn, with a frame of the guest's making
+        (b"\xb8\x0f\x00\x00\x00\x0f\x05", libc::SIGSYS),
+    ];
+    for (way, signal) in ways {
+        for mode in [ALONE, "--no-jail", "--jail"] {
+            for modern in [false, true] {
+                let code = Code::default().bytes(way).exit(MADE as u64);
+                let file = File::of_code(&code.0, &[]);
+                let guest = Guest::new(&if modern { file.modern() } else { file });
+                assert_eq!(guest.signal(&[mode]), signal, "{way:x?} {mode}");
+            }
+        }
+    }
+}
+
 const DEVICES: [(&str, DeviceKind); 3] =
     [("service", DeviceKind::Net), ("data", DeviceKind::Block), ("other", DeviceKind::Net)];
 

@@ -12,8 +12,8 @@ use std::process::Command;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::manifest::DeviceKind;
-use support::process::Guest;
-use support::{CODE, Code, DATA, File, HEAP};
+use support::process::{Guest, Running};
+use support::{CODE, Code, DATA, File, HEAP, Program, R, W};
 
 const BOOT_INFO: u64 = 0x1_1000;
 
@@ -127,6 +127,76 @@ fn a_death_is_told_with_its_cause_and_place() {
         let alone = Guest::of(Code::default().bytes(code).exit(0)).run(&["--no-supervisor"]);
         assert_eq!(alone.status.signal(), Some(signal), "{name}");
         assert_eq!(alone.stderr, b"", "{name}");
+    }
+}
+
+#[test]
+fn a_file_may_have_as_many_holes_as_segments() {
+    let mut file = File::of_code(&Code::default().exit(7).0, &[]);
+    for i in 0..60 {
+        file.programs.push(Program::load(R | W, 0x20_0000 + i * 0x4000, &[1; 8]));
+    }
+    for mode in [&[][..], &["--no-supervisor"], &["--jail"]] {
+        let options = [&["--mem=16"], mode].concat();
+        assert_eq!(Guest::new(&file).status(&options), 7, "{mode:?}");
+    }
+}
+
+#[test]
+fn nothing_is_left_below_a_high_image() {
+    const HIGH: u64 = 0x6000_0000_0000;
+    let mut file = File::of_code(&Code::up().spin().0, &[]);
+    file.programs[0].address = HIGH;
+    file.programs[1].address = HIGH + 0x10_0000;
+    file.entry = HIGH;
+    // The code of `up` writes its text to the address of the data.
+    let moved = file.programs[0].contents.windows(8).position(|w| w == DATA.to_le_bytes());
+    while let Some(at) = file.programs[0].contents.windows(8).position(|w| w == DATA.to_le_bytes())
+    {
+        let data = (HIGH + 0x10_0000).to_le_bytes();
+        file.programs[0].contents[at..at + 8].copy_from_slice(&data);
+    }
+    assert!(moved.is_some());
+    let mem = format!("--mem={}", (HIGH + 0x20_0000) >> 20);
+    let running = Running::start(Guest::new(&file).command(&[&mem, "--no-supervisor"]));
+    let maps = running.proc("maps");
+    for line in maps.lines().filter(|line| !line.ends_with("[vsyscall]")) {
+        let start = u64::from_str_radix(line.split('-').next().unwrap(), 16).unwrap();
+        assert!(!(0x10_0000..HIGH).contains(&start) && start < HIGH + 0x20_0000, "{maps}");
+    }
+}
+
+#[test]
+fn no_stack_pointer_changes_how_a_guest_ends() {
+    let stacks = [0, 0x2_0800, 0x2_2010, 0x2_2800, 0x2_fff0, 0x3_0000, 1 << 47, 1 << 63, u64::MAX];
+    for stack in stacks {
+        // mov rsp, rax; then a forbidden call
+        let code = Code::default().set_rax(stack).bytes(b"\x48\x89\xc4");
+        let code = code.call(libc::SYS_getpid, &[]).exit(0);
+        for mode in ["--no-supervisor", "--no-jail", "--jail"] {
+            assert_eq!(Guest::of(Code(code.0.clone())).signal(&[mode]), libc::SIGSYS, "{stack:#x}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_from_outside_is_told_as_one() {
+    for (number, name) in [
+        (libc::SIGSEGV, "SIGSEGV (sent by somebody)"),
+        (libc::SIGSYS, "SIGSYS (sent by somebody)"),
+        (libc::SIGKILL, "SIGKILL (by somebody, or by the kernel for lack of memory)"),
+        (libc::SIGUSR1, "SIGUSR1 (sent by somebody)"),
+        (40, "signal 40 (sent by somebody)"),
+    ] {
+        let mut running = Running::start(Guest::of(Code::up().spin()).command(&[]));
+        let children = running.proc(&format!("task/{}/children", running.child.id()));
+        let guest: i32 = children.trim().parse().unwrap();
+        // SAFETY: takes no pointer.
+        assert_eq!(unsafe { libc::kill(guest, number) }, 0);
+        let mut said = String::new();
+        running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(said, format!("tender: the guest was killed by {name}\n"));
+        assert_eq!(running.child.wait().unwrap().signal(), Some(number));
     }
 }
 

@@ -96,6 +96,78 @@ fn signals_to_the_tender_end_the_guest() {
 }
 
 #[test]
+fn what_the_starter_ignores_is_ignored() {
+    for mode in ["--jail", "--no-jail"] {
+        let guest = guest(Code::up().spin());
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_tender")]);
+        command
+            .args(["--mem=4", mode, USER[0]])
+            .arg(&guest.path)
+            .stdin(std::process::Stdio::null());
+        let running = Running::start(command);
+        let tender = Pid::from_raw(running.child.id() as i32);
+        kill(tender, Signal::SIGHUP).unwrap();
+        kill(tender, Signal::SIGTERM).unwrap();
+        let (status, said) = end(running);
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{mode} {said}");
+    }
+}
+
+#[test]
+fn a_lost_console_ends_a_guest() {
+    // Writes for ever.
+    let code = Code::up().call(libc::SYS_write, &[1, support::CODE, 1]);
+    let back = -(code.0.len() as i32 + 5);
+    let code = code.bytes(b"\xe9").bytes(&back.to_le_bytes());
+    for mode in ["--jail", "--no-jail"] {
+        let mut running = Running::start(guest(Code(code.0.clone())).command(&[mode, USER[0]]));
+        drop(running.child.stdout.take());
+        let mut said = String::new();
+        running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        assert_eq!(running.child.wait().unwrap().signal(), Some(libc::SIGPIPE), "{mode} {said}");
+        assert_eq!(said, "tender: the guest was killed by SIGPIPE (its output was closed)\n");
+    }
+}
+
+/// The letter of a process's state.
+fn state(pid: i32) -> char {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    stat.rsplit(')').next().unwrap().trim().chars().next().unwrap()
+}
+
+fn wait_for(pid: i32, wanted: char) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while state(pid) != wanted {
+        assert!(std::time::Instant::now() < deadline, "{pid} is in state {}", state(pid));
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_stopped_tender_stops_its_guest() {
+    for mode in ["--jail", "--no-jail"] {
+        let running = Running::start(guest(Code::up().spin()).command(&[mode, USER[0]]));
+        let tender = running.child.id() as i32;
+        let children = running.proc(&format!("task/{tender}/children"));
+        let gateway = gateway(&running).as_raw();
+        let guest = children.split_whitespace().map(|pid| pid.parse().unwrap());
+        let guest = guest.into_iter().find(|pid: &i32| *pid != gateway).unwrap();
+        // As a terminal does, to all of them.
+        for pid in [tender, guest] {
+            kill(Pid::from_raw(pid), Signal::SIGTSTP).unwrap();
+        }
+        wait_for(tender, 'T');
+        wait_for(guest, 'T');
+        kill(Pid::from_raw(tender), Signal::SIGCONT).unwrap();
+        wait_for(guest, 'R');
+        kill(Pid::from_raw(tender), Signal::SIGTERM).unwrap();
+        let (status, said) = end(running);
+        assert_eq!(status.signal(), Some(libc::SIGTERM), "{mode} {said}");
+    }
+}
+
+#[test]
 fn nothing_outlives_the_tender() {
     let running = Running::start(guest(Code::up().spin()).command(&USER));
     kill(Pid::from_raw(running.child.id() as i32), Signal::SIGKILL).unwrap();

@@ -31,6 +31,21 @@ pub(super) fn privileges(descriptors: u64) -> Result<(), Error> {
     capabilities()
 }
 
+/// What a supervisor has no use for: all capabilities but the one to signal what runs as another user,
+/// and new privileges.
+pub(crate) fn supervisor() -> Result<(), Error> {
+    const CAP_KILL: u32 = 1 << 5;
+    prctl::set_no_new_privs().map_err(failed("prctl(PR_SET_NO_NEW_PRIVS)"))?;
+    let mut data = [0u32; 6];
+    // SAFETY: the call reads 8 and writes 24 bytes at the pointers.
+    let result =
+        unsafe { libc::syscall(libc::SYS_capget, CAPABILITY_HEADER.as_ptr(), data.as_mut_ptr()) };
+    Errno::result(result).map_err(failed("capget"))?;
+    let [_, permitted, ..] = data;
+    let kept = permitted & CAP_KILL;
+    set_capabilities([kept, kept, 0, 0, 0, 0])
+}
+
 /// From now on nothing that can be written can become executable, on kernels that know how
 /// (Linux 6.3). The guest has no call to ask for it anyway.
 fn deny_write_execute() {
@@ -51,11 +66,17 @@ fn capabilities() -> Result<(), Error> {
     let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
     // SAFETY: takes no pointer. Kernels that have no ambient set have nothing to clear.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
-    // `struct __user_cap_header_struct` of version 3, and two empty `__user_cap_data_struct`.
-    let header: [u32; 2] = [0x2008_0522, 0];
-    let data = [0u32; 6];
+    set_capabilities([0; 6])
+}
+
+/// `struct __user_cap_header_struct` of version 3 for this process.
+const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
+
+/// Sets two `__user_cap_data_struct`: effective, permitted, inheritable.
+fn set_capabilities(data: [u32; 6]) -> Result<(), Error> {
     // SAFETY: the call reads 8 and 24 bytes at the pointers.
-    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_capset, CAPABILITY_HEADER.as_ptr(), data.as_ptr()) };
     Errno::result(result).map_err(failed("capset"))?;
     Ok(())
 }
@@ -80,6 +101,11 @@ pub(super) fn signals() -> Result<(), Error> {
     Errno::result(unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) })
         .map_err(failed("sigaltstack"))?;
     SigSet::empty().thread_set_mask().map_err(failed("sigprocmask"))
+}
+
+/// Whether the process ignores a signal.
+pub(crate) fn is_ignored(signal: c_int) -> bool {
+    action_of(signal) == Some(libc::SIG_IGN)
 }
 
 /// The action of a signal; `None` if it has none that could be set.

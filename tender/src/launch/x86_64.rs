@@ -6,7 +6,7 @@
 //!
 //! | step | system call | if it fails |
 //! |---|---|---|
-//! | unmap all above and between guest memory | munmap, up to three times | a line on descriptor 2, status 1 |
+//! | unmap all above and between guest memory | munmap, once for each gap | a line on descriptor 2, status 1 |
 //! | forget thread-local storage | arch_prctl twice | cannot fail for address 0 |
 //! | close standard error | close | nothing was there |
 //! | load the filter | seccomp | a line on descriptor 1, status 1 |
@@ -22,7 +22,7 @@
 
 //!
 //! Behind it lies the code that notes how a guest dies, for the supervisor to tell: the handler of
-//! [`SIGNALS`]. It copies what the kernel says to the record ([`crate::record`]), and causes the
+//! [`record::SIGNALS`]. It copies what the kernel says to the record ([`crate::record`]), and causes the
 //! signal once more. By then the signal has its default action again, so the process ends as it
 //! would have without this code, and no call is needed for it.
 
@@ -34,6 +34,7 @@ use nix::errno::Errno;
 use solo5_sys::layout::BOOT_INFO;
 
 use super::Parameters;
+use crate::elf::PROGRAM_HEADERS_MAX;
 use crate::memory::{FILTER, LAUNCH_CODE, LAUNCH_PARAMETERS, RECORD};
 use crate::record;
 
@@ -49,17 +50,17 @@ const HAS_XSAVE: usize = 32;
 /// How many ranges are to be unmapped, then start and size of each.
 const UNMAP_COUNT: usize = 40;
 const UNMAP: usize = 48;
-const UNMAP_MAX: usize = 5;
+/// A gap before each segment, before heap and stack, and behind all.
+const UNMAP_MAX: usize = PROGRAM_HEADERS_MAX as usize + 3;
 /// An XSAVE area: 512 bytes of x87 and SSE state and a header of 64 that names no component, so
 /// that all of them take their initial state. It must be 64-aligned.
-const STATE: usize = 128;
+const STATE: usize = (UNMAP + UNMAP_MAX * 16).next_multiple_of(64);
 const STATE_BYTES: usize = 512 + 64;
 /// x87 control word after power-up, for processors without XSAVE.
 const FCW: (usize, u16) = (STATE, 0x037f);
 /// SSE control and status after power-up; XRSTOR takes it from here always.
 const MXCSR: (usize, u32) = (STATE + 24, 0x1f80);
 
-const _: () = assert!(UNMAP + UNMAP_MAX * 16 <= STATE);
 const _: () = assert!((LAUNCH_PARAMETERS + STATE as u64).is_multiple_of(64));
 
 global_asm!(
@@ -98,10 +99,10 @@ global_asm!(
     "mov eax, {close}",
     "mov edi, 2",
     "syscall",
-    // seccomp(SECCOMP_SET_MODE_FILTER, 0, program)
+    // seccomp(SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_LOG, program)
     "mov eax, {seccomp}",
     "mov edi, 1",
-    "xor esi, esi",
+    "mov esi, {flag_log}",
     "mov edx, {parameters} + {program}",
     "syscall",
     "mov edi, 1",
@@ -200,6 +201,7 @@ global_asm!(
     arch_prctl = const libc::SYS_arch_prctl,
     close = const libc::SYS_close,
     seccomp = const libc::SYS_seccomp,
+    flag_log = const libc::SECCOMP_FILTER_FLAG_LOG,
     write = const libc::SYS_write,
     exit_group = const libc::SYS_exit_group,
     record = const RECORD,
@@ -222,10 +224,6 @@ unsafe extern "C" {
     static tender_launch_end: u8;
     static tender_launch_note: u8;
 }
-
-/// The signals that a guest can cause by its own code.
-const SIGNALS: [i32; 6] =
-    [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGFPE, libc::SIGTRAP, libc::SIGSYS];
 
 /// The launch code, to be copied to [`LAUNCH_CODE`].
 pub(super) fn code() -> &'static [u8] {
@@ -308,12 +306,13 @@ struct Action {
     mask: u64,
 }
 
-/// Has [`SIGNALS`] noted, once each, by code that runs on `stack`.
+/// Has [`record::SIGNALS`] noted, once each, by code that runs on `stack`.
 ///
 /// # Safety
 /// The stack is mapped, and used by nothing else.
 pub(super) unsafe fn note_signals(stack: Range<u64>) -> Result<(), Errno> {
     const SA_RESTORER: u64 = 0x0400_0000;
+    const SS_AUTODISARM: i32 = 1 << 31;
     let flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER | libc::SA_RESETHAND;
     let offset = (&raw const tender_launch_note).addr() - (&raw const tender_launch_begin).addr();
     let handler = LAUNCH_CODE + offset as u64;
@@ -322,12 +321,13 @@ pub(super) unsafe fn note_signals(stack: Range<u64>) -> Result<(), Errno> {
     let action = Action { handler, flags, restorer: 0, mask: 0 };
     let stack = libc::stack_t {
         ss_sp: std::ptr::with_exposed_provenance_mut(stack.start as usize),
-        ss_flags: 0,
+        // Whatever the stack pointer is at a fault, the handler starts at the stack's end.
+        ss_flags: SS_AUTODISARM,
         ss_size: (stack.end - stack.start) as usize,
     };
     // SAFETY: the stack is as the caller vouches.
     Errno::result(unsafe { libc::sigaltstack(&raw const stack, std::ptr::null_mut()) })?;
-    for signal in SIGNALS {
+    for signal in record::SIGNALS {
         let no_old = std::ptr::null_mut::<Action>();
         // SAFETY: `action` is what the kernel reads for a mask of 8 bytes.
         let result =

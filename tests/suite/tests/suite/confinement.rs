@@ -395,6 +395,7 @@ fn jail_of_gateway(binaries: &Binaries) -> Result<()> {
     let secret = "squeamish-ossifrage";
     let mut running = Run::new(binaries, binaries.guest("net-echo"))
         .option("--net:service=user")
+        .option("--publish:service=0:7")
         .through(&["env", &format!("SECRET={secret}")])
         .start()?;
     running.line_with("echo on 10.0.2.15/24")?;
@@ -409,6 +410,13 @@ fn jail_of_gateway(binaries: &Binaries) -> Result<()> {
     let status = fs::read_to_string(format!("/proc/{gateway}/status"))?;
     ensure!(status.contains(&format!("\nUid:\t{0}\t{0}\t{0}\t{0}\n", NOBODY)), "{status}");
     ensure!(status.contains("\nSeccomp:\t2\n"), "{status}");
+    let kinds: BTreeSet<_> = descriptors(&format!("/proc/{gateway}"))?
+        .into_iter()
+        .map(|line| line.split_once(' ').map_or(line.clone(), |(_, kind)| kind.to_owned()))
+        .collect();
+    // Its console, the wire, the published port, and what it waits by.
+    let expected = ["/dev/null", "pipe", "socket", "anon_inode"].map(String::from);
+    ensure!(kinds == expected.into(), "{kinds:?}");
     ensure!(found(gateway, &[secret])?.is_empty(), "the environment is still there");
     // The supervisor has it, so the search finds something.
     ensure!(found(running.id(), &[secret])? == [secret], "the search finds nothing");
