@@ -18,7 +18,6 @@ const FAILURE: c_int = 1;
 /// The entry: called by the C library, which has told the standard library the arguments already.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> c_int {
-    message::outlive_listeners();
     match descriptors::fill_standard_streams() {
         Ok(()) => obey(),
         Err(error) => fail(&error),

@@ -21,12 +21,6 @@ pub fn one_line(text: &str) -> Cow<'_, str> {
     Cow::Owned(line)
 }
 
-/// Makes writing to a pipe that nobody reads an error instead of the end of this process.
-pub fn outlive_listeners() {
-    // SAFETY: to ignore a signal takes no code.
-    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
-}
-
 /// Control characters, Unicode's line breaks, and its marks of writing direction (UAX #9).
 fn is_active(letter: char) -> bool {
     letter.is_control()

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+use nix::sys::signal::SigSet;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use solo5_sys::boot::BootInfo;
 use solo5_sys::extension::{self, Extension, Features, Request};
@@ -77,6 +78,7 @@ struct Guest {
     descriptors: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
+    blocked: SigSet,
     filter: Program,
 }
 
@@ -90,6 +92,7 @@ struct Guest {
 /// Before the guest has run one instruction.
 pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
     launch::check_kernel()?;
+    let blocked = launch::strip::outlive_listeners()?;
     if options.die_with_parent {
         launch::die_with_parent()?;
     }
@@ -125,8 +128,18 @@ pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
         true => Some(ManuallyDrop::new(file.try_clone().map_err(memory::Error::Read)?)),
         false => None,
     };
-    let guest =
-        Guest { options, file, image, granted, manifest, descriptors, waiting, null, filter };
+    let guest = Guest {
+        options,
+        file,
+        image,
+        granted,
+        manifest,
+        descriptors,
+        waiting,
+        null,
+        blocked,
+        filter,
+    };
     let Some(symbols) = symbols else {
         return guest.launch().map(|never| match never {});
     };
@@ -162,7 +175,7 @@ impl Guest {
         descriptors::arrange(self.null, self.descriptors)?;
         // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
         // the process has one thread, as `run` asks for.
-        Ok(unsafe { launch::enter(memory, behind, self.options.supervised) }?)
+        Ok(unsafe { launch::enter(memory, behind, &self.blocked, self.options.supervised) }?)
     }
 
     fn write_low(&self, memory: &mut Memory) -> Result<(), Error> {

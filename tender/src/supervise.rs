@@ -139,11 +139,9 @@ fn serve(gateway: Gateway, null: OwnedFd) -> Result<Outcome, run::Error> {
 /// Takes the supervisor's signals as readable events from now on. What its starter had it ignore
 /// stays ignored, by the guest as well.
 fn take_signals() -> Result<SignalFd, Error> {
-    for default in [Signal::SIGCHLD, Signal::SIGTERM] {
-        // A parent may have had these ignored; children would vanish, or not end.
-        // SAFETY: the default action is no pointer to code.
-        unsafe { signal(default, SigHandler::SigDfl) }.map_err(failed("signal"))?;
-    }
+    // If the starter had this ignored, children would vanish without a status.
+    // SAFETY: the default action is no pointer to code.
+    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(failed("signal"))?;
     let mut set = SigSet::from(Signal::SIGCHLD);
     let taken = PASSED_ON.into_iter().chain([Signal::SIGTSTP]);
     let heeded = taken.filter(|&signal| !launch::strip::is_ignored(signal as i32));

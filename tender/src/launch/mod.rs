@@ -14,7 +14,7 @@ use std::ops::Range;
 use nix::errno::Errno;
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 
 use crate::memory::{
     FILTER, LAUNCH_CODE, LAUNCH_PARAMETERS, LOW_END, Memory, Protected, SIGNAL_STACK,
@@ -88,8 +88,8 @@ pub(crate) fn check_kernel() -> Result<(), Error> {
     if result == 0 { Ok(()) } else { Err(Error::NoSeccomp) }
 }
 
-/// Becomes the guest in memory, with the descriptors below `descriptors`. With `record`, a signal
-/// that the guest causes is noted in the record before it ends the process.
+/// Becomes the guest in memory, with the descriptors below `descriptors` and the signals blocked that
+/// the starter had `blocked`. With `record`, a signal that the guest causes is noted in the record before it ends the process.
 ///
 /// # Errors
 /// If the process cannot be confined; it can still report that.
@@ -100,10 +100,11 @@ pub(crate) fn check_kernel() -> Result<(), Error> {
 pub(crate) unsafe fn enter(
     _memory: Protected,
     descriptors: u64,
+    blocked: &SigSet,
     record: bool,
 ) -> Result<Infallible, Error> {
     strip::privileges(descriptors)?;
-    strip::signals()?;
+    strip::signals(blocked)?;
     strip::restartable_sequences()?;
     strip::thread()?;
     if record {

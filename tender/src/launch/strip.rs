@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::libc::{self, c_int, c_long, c_ulong};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::{Error, failed, x86_64};
 
@@ -81,45 +81,33 @@ fn set_capabilities(data: [u32; 6]) -> Result<(), Error> {
     Ok(())
 }
 
-/// Gives every signal that has a handler its default action again, SIGPIPE too, and blocks none.
-/// What the shell made this process ignore (SIGHUP under `nohup`) the guest ignores as well, and
-/// of the real-time signals, for which nothing here has handlers, whatever its parent ignored.
-pub(super) fn signals() -> Result<(), Error> {
-    const LAST_STANDARD: c_int = libc::SIGSYS;
-    for signal in 1..=LAST_STANDARD {
-        let action = action_of(signal);
-        let ignored = action == Some(libc::SIG_IGN);
-        let inherited = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT].contains(&signal);
-        let keep = action.is_none() || action == Some(libc::SIG_DFL) || ignored && inherited;
-        if !keep {
-            // SAFETY: the default action is no pointer to code.
-            unsafe { libc::signal(signal, libc::SIG_DFL) };
-        }
-    }
+/// Takes the alternate stack away, and gives back what the starter had blocked. Nothing here has handlers;
+/// what the starter made this process ignore, the guest ignores as well.
+pub(super) fn signals(inherited: &SigSet) -> Result<(), Error> {
     let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
     // SAFETY: `none` is valid; nothing runs on the alternate stack now.
     Errno::result(unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) })
         .map_err(failed("sigaltstack"))?;
-    SigSet::empty().thread_set_mask().map_err(failed("sigprocmask"))
+    inherited.thread_set_mask().map_err(failed("sigprocmask"))
+}
+
+/// Makes writing to a pipe that nobody reads an error instead of the end of this process. Returns what was
+/// blocked before, which is the guest's to have.
+pub(crate) fn outlive_listeners() -> Result<SigSet, Error> {
+    SigSet::from(Signal::SIGPIPE)
+        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
+        .map_err(failed("sigprocmask"))
 }
 
 /// Whether the process ignores a signal.
 pub(crate) fn is_ignored(signal: c_int) -> bool {
-    action_of(signal) == Some(libc::SIG_IGN)
-}
-
-/// The action of a signal; `None` if it has none that could be set.
-fn action_of(signal: c_int) -> Option<libc::sighandler_t> {
-    if signal == libc::SIGKILL || signal == libc::SIGSTOP {
-        return None;
-    }
     let mut action = MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: a null pointer changes nothing, `action` is writable.
     if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
-        return None;
+        return false;
     }
     // SAFETY: zero is a valid action, and the call has filled it in.
-    Some(unsafe { action.assume_init() }.sa_sigaction)
+    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Withdraws the area that the C library has registered for restartable sequences. The kernel

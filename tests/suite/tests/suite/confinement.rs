@@ -60,7 +60,8 @@ pub(crate) fn cases() -> Vec<Case> {
 const WITH_WIRE: [&str; 3] = [
     "python3",
     "-c",
-    "import os,socket,sys\n\
+    "import os,signal,socket,sys\n\
+     [signal.signal(s,signal.SIG_DFL) for s in (signal.SIGPIPE,signal.SIGXFSZ)]\n\
      a,b=socket.socketpair(socket.AF_UNIX,socket.SOCK_SEQPACKET)\n\
      os.dup2(a.fileno(),9,inheritable=True)\n\
      os.set_inheritable(b.fileno(),True)\n\
