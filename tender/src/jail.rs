@@ -73,23 +73,18 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
         let path = format!("/proc/{process}/{file}");
         fs::write(&path, text).map_err(|error| Error::new(path, error))
     };
-    let own = (geteuid().as_raw(), getegid().as_raw());
-    if geteuid().is_root() {
-        // Root of a namespace may have no such user; then its own has to do.
-        let (user, group) = match write("uid_map", format!("{NOBODY} {NOBODY} 1")) {
-            Ok(()) => (None, NOBODY),
-            Err(_) => (Some(own.0), own.1),
-        };
-        user.map_or(Ok(()), |user| write("uid_map", format!("{NOBODY} {user} 1")))?;
-        write("gid_map", format!("{NOBODY} {group} 1"))?;
+    // Root of a namespace may have no such user to give.
+    let as_nobody = geteuid().is_root() && write("uid_map", format!("{NOBODY} {NOBODY} 1")).is_ok();
+    if as_nobody {
+        write("gid_map", format!("{NOBODY} {NOBODY} 1"))?;
     } else {
         // Without this, nobody but root may map groups.
         write("setgroups", "deny".to_owned())?;
-        write("uid_map", format!("{NOBODY} {} 1", own.0))?;
-        write("gid_map", format!("{NOBODY} {} 1", own.1))?;
+        write("uid_map", format!("{NOBODY} {} 1", geteuid()))?;
+        write("gid_map", format!("{NOBODY} {} 1", getegid()))?;
     }
     let failed = |error| Error::new("the jailed process", error);
-    ticket.write_all(&[1]).map_err(failed)?;
+    ticket.write_all(&[u8::from(as_nobody)]).map_err(failed)?;
     let mut answer = [0; ANSWER_BYTES];
     ticket.read_exact(&mut answer).map_err(failed)?;
     match (answer[0], i32::from_le_bytes([answer[1], answer[2], answer[3], answer[4]])) {
@@ -107,11 +102,12 @@ const STEPS: [&str; 6] = ["setgroups", "setresgid", "setresuid", "mount", "pivot
 
 /// The process's part: takes on the user, and leaves all file systems behind. `false` if there is no
 /// supervisor any more, or no jail; the supervisor has heard of that.
-pub(crate) fn enter(ticket: &mut Ticket, root: bool) -> bool {
-    if !matches!(ticket.read(&mut [0]), Ok(1)) {
+pub(crate) fn enter(ticket: &mut Ticket) -> bool {
+    let mut may_drop_groups = [0];
+    if !matches!(ticket.read(&mut may_drop_groups), Ok(1)) {
         return false;
     }
-    let outcome = take_on(root).and_then(|()| leave_file_systems());
+    let outcome = take_on(may_drop_groups == [1]).and_then(|()| leave_file_systems());
     let (step, error) = match outcome {
         Ok(()) => (0, 0),
         Err((step, error)) => (step, error as i32),
@@ -128,9 +124,9 @@ pub(crate) fn is_orphan(ticket: &mut Ticket) -> bool {
 
 type Step = Result<(), (u8, Errno)>;
 
-fn take_on(root: bool) -> Step {
+fn take_on(may_drop_groups: bool) -> Step {
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    if root {
+    if may_drop_groups {
         setgroups(&[]).map_err(|error| (0, error))?;
     }
     setresgid(group, group, group).map_err(|error| (1, error))?;

@@ -15,7 +15,7 @@ use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::{ForkResult, Pid, fork, geteuid, getpid, getppid};
+use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 use solo5_sys::hypercall::EXIT_ABORT;
 
 use crate::device::net::Gateway;
@@ -201,7 +201,6 @@ fn start_free(name: &CStr) -> Result<Started, Error> {
 }
 
 fn start_jailed(name: &CStr, inmate: Inmate) -> Result<Started, Error> {
-    let root = geteuid().is_root();
     let (mut ours, mut theirs) = Ticket::pair().map_err(|error| jail::Error::new("pair", error))?;
     // SAFETY: the process has one thread.
     let forked = unsafe { jail::fork_into(inmate.flags()) };
@@ -218,7 +217,7 @@ fn start_jailed(name: &CStr, inmate: Inmate) -> Result<Started, Error> {
         None => {
             drop(ours);
             // The signal is forgotten when the user changes, so it is asked for behind that.
-            if !jail::enter(&mut theirs, root) {
+            if !jail::enter(&mut theirs) {
                 std::process::exit(1);
             }
             die_with_supervisor()?;

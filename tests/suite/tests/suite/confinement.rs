@@ -20,6 +20,7 @@ const STRACE: &[Need] = &[Need::Program("strace", "strace")];
 const GDB: &[Need] = &[Need::Root, Need::Program("gdb", "gdb")];
 const OTHER_USER: &[Need] =
     &[Need::Root, Need::Program("setpriv", "util-linux"), Need::Program("python3", "python3")];
+const NAMESPACE: &[Need] = &[Need::Root, Need::Program("unshare", "util-linux")];
 const NO_RANDOM: &[Need] = &[Need::Root, Need::Program("setarch", "util-linux")];
 
 /// One process, or a supervisor beside the guest.
@@ -43,6 +44,8 @@ pub(crate) fn cases() -> Vec<Case> {
             .with_needs(ROOT),
         Case::new("confinement::jail::namespaces, root and user, as nobody", jail_of_nobody)
             .with_needs(OTHER_USER),
+        Case::new("confinement::jail::as root of a user namespace", jail_in_namespace)
+            .with_needs(NAMESPACE),
         Case::new("confinement::jail::ends as the guest does", jail_ends),
         Case::new("confinement::jail::a gateway is jailed too", jail_of_gateway).with_needs(ROOT),
         Case::new("confinement::what is installed is what inspect shows", inspected_filter)
@@ -371,6 +374,16 @@ fn jail_of_nobody(binaries: &Binaries) -> Result<()> {
     let copies = Copies::new(binaries, &["net-echo"])?;
     let running = waiting_guest(&copies.binaries, &AS_NOBODY, &["--jail"])?;
     check_jail(running.guest_id(), running.id())
+}
+
+/// Root of a user namespace that has one user only, itself.
+fn jail_in_namespace(binaries: &Binaries) -> Result<()> {
+    let outcome = Run::new(binaries, binaries.guest("hello"))
+        .option("--jail")
+        .through(&["unshare", "--map-root-user"])
+        .finish()?;
+    ensure!(outcome.ended == Ended::Exit(0) && outcome.stderr.is_empty(), "{outcome:?}");
+    Ok(())
 }
 
 /// Status and output are those without a jail.
