@@ -96,8 +96,11 @@ pub enum Error {
     #[error("cannot protect guest memory: {0}")]
     Protect(Errno),
     /// Random addresses that are all taken.
-    #[error("found no free place in the address space for the guest's heap and stack")]
-    NoPlace,
+    #[error("--mem={memory_mib} is too much to find a free place for heap and stack: use less")]
+    NoPlace {
+        /// What was asked for, in MiB.
+        memory_mib: u64,
+    },
     /// No random numbers for them.
     #[error(transparent)]
     Entropy(#[from] entropy::Error),
@@ -277,7 +280,7 @@ impl Memory {
                 mapped => return mapped.map(|()| start..start + bytes),
             }
         }
-        Err(Error::NoPlace)
+        Err(Error::NoPlace { memory_mib: self.plan.memory_bytes >> 20 })
     }
 
     fn set_protection(&mut self, range: Range<u64>, flags: ProtFlags) -> Result<(), Error> {
