@@ -14,7 +14,6 @@ use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use nix::errno::Errno;
-use nix::libc;
 
 /// The first device's number.
 const FIRST: RawFd = 3;
@@ -96,12 +95,12 @@ pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<()
     close_range(behind, RawFd::MAX)
 }
 
-/// Makes `null` the standard input, and closes all but the standard streams and `keep`.
+/// Makes `null` the standard input, if there is one, and closes all but the standard streams and `keep`.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn keep_only(null: OwnedFd, mut keep: Vec<RawFd>) -> Result<(), Error> {
-    replace_input(null)?;
+pub(crate) fn keep_only(null: Option<OwnedFd>, mut keep: Vec<RawFd>) -> Result<(), Error> {
+    null.map_or(Ok(()), replace_input)?;
     keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
     close_others(keep)
 }

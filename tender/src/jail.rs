@@ -12,14 +12,14 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::ptr;
 
+use libc::c_int;
 use nix::errno::Errno;
-use nix::libc::{self, c_int};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::unistd::{
     Gid, Pid, Uid, chdir, getegid, geteuid, pivot_root, setgroups, setresgid, setresuid,
 };
 
-/// The user and group inside, and outside if root starts a jail: nobody's.
+/// The user and group inside, and outside if root starts a jail and there are such: nobody's.
 const NOBODY: u32 = 65534;
 
 /// What is put into a jail.
@@ -73,9 +73,9 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
         let path = format!("/proc/{process}/{file}");
         fs::write(&path, text).map_err(|error| Error::new(path, error))
     };
-    // Root of a namespace may have no such user to give.
-    let as_nobody = geteuid().is_root() && write("uid_map", format!("{NOBODY} {NOBODY} 1")).is_ok();
+    let as_nobody = geteuid().is_root() && has_nobody();
     if as_nobody {
+        write("uid_map", format!("{NOBODY} {NOBODY} 1"))?;
         write("gid_map", format!("{NOBODY} {NOBODY} 1"))?;
     } else {
         // Without this, nobody but root may map groups.
@@ -94,6 +94,17 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
             Err(Error::new(step, Errno::from_raw(error)))
         }
     }
+}
+
+/// Whether there is such a user here: root of a user namespace may have none but itself.
+fn has_nobody() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    map.lines().any(|line| {
+        let mut words = line.split_whitespace().map(|word| word.parse::<u64>().unwrap_or_default());
+        let (first, _, count) = (words.next(), words.next(), words.next());
+        let offset = u64::from(NOBODY).checked_sub(first.unwrap_or(u64::MAX));
+        offset.is_some_and(|offset| offset < count.unwrap_or_default())
+    })
 }
 
 /// Number of the step that failed, and its error.

@@ -11,6 +11,7 @@
 //! | [`memory`] | maps, loads and protects guest memory |
 //! | `launch` | strips the process and jumps, leaving nothing of the tender behind |
 //! | [`run`] | all of this in order |
+//! | [`signals`] | what is blocked, ignored, taken as events, and given back to the guest |
 //! | [`supervise`] | the processes: the guest, its gateways, and what stays to watch over them |
 //! | `jail` | namespaces around those |
 //! | `record`, `report`, [`symbols`] | what is told about a guest's death |
@@ -34,6 +35,7 @@ pub mod message;
 pub mod options;
 pub mod policy;
 pub mod run;
+pub mod signals;
 pub mod supervise;
 pub mod symbols;
 

@@ -9,7 +9,8 @@ use std::io::{self, Write};
 
 use tender::options::{self, Command, ReportForm};
 use tender::run::End;
-use tender::supervise::{self, Outcome};
+use tender::signals::{self, Inherited};
+use tender::supervise::Outcome;
 use tender::{descriptors, message};
 
 const SUCCESS: c_int = 0;
@@ -18,13 +19,17 @@ const FAILURE: c_int = 1;
 /// The entry: called by the C library, which has told the standard library the arguments already.
 #[unsafe(no_mangle)]
 extern "C" fn main() -> c_int {
+    let signals = match Inherited::take() {
+        Ok(signals) => signals,
+        Err(error) => return fail(&error),
+    };
     match descriptors::fill_standard_streams() {
-        Ok(()) => obey(),
+        Ok(()) => obey(signals),
         Err(error) => fail(&error),
     }
 }
 
-fn obey() -> c_int {
+fn obey(signals: Inherited) -> c_int {
     match options::parse(std::env::args_os().skip(1)) {
         Err(error) => fail(&error),
         Ok(Command::Help) => print(&options::help()),
@@ -34,19 +39,19 @@ fn obey() -> c_int {
             (Ok(report), ReportForm::Text) => print(&report.to_string()),
             (Ok(report), ReportForm::Json) => print(&format!("{}\n", report.to_json())),
         },
-        Ok(Command::Run(options)) => run(*options),
+        Ok(Command::Run(options)) => run(*options, signals),
     }
 }
 
-fn run(options: options::Options) -> c_int {
-    let End { outcome, report } = match tender::run::run(options, &mut |line| tell(line)) {
+fn run(options: options::Options, signals: Inherited) -> c_int {
+    let End { outcome, report } = match tender::run::run(options, signals, &mut |line| tell(line)) {
         Err(error) => return fail(&error),
         Ok(end) => end,
     };
     report.iter().for_each(|line| tell(line));
     match outcome {
         Outcome::Exited(status) => status,
-        Outcome::Killed(signal) => supervise::die_by(signal),
+        Outcome::Killed(signal) => signals::die_by(signal),
     }
 }
 

@@ -29,8 +29,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
+use libc::c_void;
 use nix::errno::Errno;
-use nix::libc::c_void;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use solo5_sys::layout::{
     COMMAND_LINE_MAX_BYTES, EXTENSION_PAGE, LOAD_BASE, MEMORY_BASE, PAGE_BYTES, STACK_BYTES,

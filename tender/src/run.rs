@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-use nix::sys::signal::SigSet;
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use solo5_sys::boot::BootInfo;
 use solo5_sys::extension::{self, Extension, Features, Request};
@@ -24,6 +23,7 @@ use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
 use crate::options::Options;
 use crate::policy::bpf::{Program, Verdict};
 use crate::policy::{Policy, Waiting, filter};
+use crate::signals::Inherited;
 use crate::supervise::{self, Jailing, Outcome};
 use crate::{descriptors, entropy, inspect, launch, report};
 
@@ -48,6 +48,9 @@ pub enum Error {
     /// Its descriptors.
     #[error(transparent)]
     Descriptors(#[from] descriptors::Error),
+    /// The file's second descriptor, for the supervisor.
+    #[error("cannot keep the unikernel's file open (see `ulimit -n`): {0}")]
+    Symbols(std::io::Error),
     /// The epoll set or the timer.
     #[error("cannot make the guest's epoll set: {0}")]
     Waiting(Errno),
@@ -78,7 +81,7 @@ struct Guest {
     descriptors: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
-    blocked: SigSet,
+    signals: Inherited,
     filter: Program,
 }
 
@@ -89,10 +92,9 @@ struct Guest {
 /// called while the process has one thread.
 ///
 /// # Errors
-/// Before the guest has run one instruction.
-pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
+/// Before the guest has run one instruction, or if its gateway has died.
+pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
     launch::check_kernel()?;
-    let blocked = launch::strip::outlive_listeners()?;
     if options.die_with_parent {
         launch::die_with_parent()?;
     }
@@ -125,7 +127,7 @@ pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
     };
     // The supervisor reads names of functions from it. Its children close it by its number.
     let symbols = match supervised {
-        true => Some(ManuallyDrop::new(file.try_clone().map_err(memory::Error::Read)?)),
+        true => Some(ManuallyDrop::new(file.try_clone().map_err(Error::Symbols)?)),
         false => None,
     };
     let guest = Guest {
@@ -137,7 +139,7 @@ pub fn run(options: Options, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
         descriptors,
         waiting,
         null,
-        blocked,
+        signals,
         filter,
     };
     let Some(symbols) = symbols else {
@@ -175,7 +177,7 @@ impl Guest {
         descriptors::arrange(self.null, self.descriptors)?;
         // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
         // the process has one thread, as `run` asks for.
-        Ok(unsafe { launch::enter(memory, behind, &self.blocked, self.options.supervised) }?)
+        Ok(unsafe { launch::enter(memory, behind, self.signals, self.options.supervised) }?)
     }
 
     fn write_low(&self, memory: &mut Memory) -> Result<(), Error> {

@@ -12,16 +12,16 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigHandler, SigSet, Signal, kill, raise, signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::{SigHandler, Signal, kill, raise, signal};
+use nix::sys::signalfd::SignalFd;
+use nix::sys::stat::fstat;
 use nix::unistd::{ForkResult, Pid, fork, getpid, getppid};
 use solo5_sys::hypercall::EXIT_ABORT;
 
 use crate::device::net::Gateway;
 use crate::jail::{self, Inmate, Ticket};
 use crate::record::{Prepared, Record};
-use crate::{descriptors, launch, report, run};
+use crate::{descriptors, launch, report, run, signals};
 
 /// How long gateways may take to deliver what the guest sent last.
 const GRACE: Duration = Duration::from_secs(2);
@@ -97,7 +97,10 @@ pub(crate) fn run<G>(
     say: &mut dyn FnMut(&str),
 ) -> Result<(Outcome, Option<Record>), run::Error> {
     let signals = take_signals()?;
-    let null = descriptors::open_null()?;
+    let mut null = match gateways.is_empty() {
+        true => None,
+        false => Some(descriptors::open_null()?),
+    };
     let mut running = Vec::new();
     while let Some(gateway) = gateways.pop() {
         match start(c"tender-gateway", Inmate::Gateway, jailing, say)? {
@@ -105,10 +108,11 @@ pub(crate) fn run<G>(
             Started::Child => {
                 // What belongs to others is closed by its number.
                 std::mem::forget((signals, running, gateways, guest));
-                return Ok((serve(gateway, null)?, None));
+                return Ok((serve(gateway, null.take())?, None));
             }
         }
     }
+    drop(null);
     let prepared = Prepared::map()?;
     match start(c"tender-guest", Inmate::Guest, jailing, say)? {
         Started::Child => {
@@ -127,7 +131,7 @@ pub(crate) fn run<G>(
 
 /// The body of a gateway's process. It ends with its wire; signals to the whole group are the
 /// supervisor's business, and stay blocked here.
-fn serve(gateway: Gateway, null: OwnedFd) -> Result<Outcome, run::Error> {
+fn serve(gateway: Gateway, null: Option<OwnedFd>) -> Result<Outcome, run::Error> {
     let Gateway { name, gateway } = gateway;
     descriptors::keep_only(null, gateway.descriptors())?;
     match gateway.run() {
@@ -136,19 +140,14 @@ fn serve(gateway: Gateway, null: OwnedFd) -> Result<Outcome, run::Error> {
     }
 }
 
-/// Takes the supervisor's signals as readable events from now on. What its starter had it ignore
-/// stays ignored, by the guest as well.
+/// Takes the supervisor's signals as events from now on. What its starter had it ignore stays ignored,
+/// by the guest as well.
 fn take_signals() -> Result<SignalFd, Error> {
     // If the starter had this ignored, children would vanish without a status.
     // SAFETY: the default action is no pointer to code.
     unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }.map_err(failed("signal"))?;
-    let mut set = SigSet::from(Signal::SIGCHLD);
-    let taken = PASSED_ON.into_iter().chain([Signal::SIGTSTP]);
-    let heeded = taken.filter(|&signal| !launch::strip::is_ignored(signal as i32));
-    heeded.for_each(|signal| set.add(signal));
-    set.thread_block().map_err(failed("sigprocmask"))?;
-    let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
-    SignalFd::with_flags(&set, flags).map_err(failed("signalfd"))
+    let all = [&PASSED_ON[..], &[Signal::SIGCHLD, Signal::SIGTSTP]].concat();
+    signals::as_events(&all).map_err(failed("signalfd"))
 }
 
 /// A process that the supervisor has started.
@@ -265,8 +264,9 @@ struct Supervisor {
 
 impl Supervisor {
     fn wait(mut self) -> Result<Outcome, Error> {
+        let console = self.console();
         loop {
-            match self.next_signal(None)? {
+            match self.next_event(console.as_ref())? {
                 Some(Signal::SIGCHLD) => {}
                 Some(Signal::SIGTSTP) => self.stop()?,
                 Some(signal) => self.pass_on(signal)?,
@@ -295,11 +295,9 @@ impl Supervisor {
         kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
     }
 
-    /// Stops with the guest, and goes on with it. One that is jailed does not stop by itself.
+    /// Stops with the guest, and goes on with it.
     fn stop(&self) -> Result<(), Error> {
-        if self.guest.ticket.is_some() {
-            kill(self.guest.pid, Signal::SIGSTOP).map_err(failed("kill"))?;
-        }
+        kill(self.guest.pid, Signal::SIGSTOP).map_err(failed("kill"))?;
         raise(Signal::SIGSTOP).map_err(failed("raise"))?;
         kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
     }
@@ -394,33 +392,55 @@ impl Supervisor {
         Ok(ended)
     }
 
-    /// The next signal; `None` if none comes within `timeout`. A console that nobody reads any more
-    /// counts as SIGPIPE for a jailed guest, which would not heed that itself.
+    /// The console of a jailed guest, if its loss is to be noticed here: the guest is the first process of
+    /// its namespace, which no SIGPIPE ends.
+    fn console(&self) -> Option<Console> {
+        // SAFETY: standard output is open, if only to /dev/null, as `main` has seen to.
+        let stdout = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
+        let is_pipe = fstat(stdout).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO);
+        let matters = self.guest.ticket.is_some() && is_pipe;
+        (matters && !signals::is_ignored(Signal::SIGPIPE)).then_some(Console(stdout))
+    }
+
+    /// The next signal of all, which a lost console counts as one of.
+    fn next_event(&self, console: Option<&Console>) -> Result<Option<Signal>, Error> {
+        let Some(Console(stdout)) = console.filter(|_| self.asked.is_none()) else {
+            return self.next_signal(None);
+        };
+        // Asks for nothing: the loss of the reader is told all the same.
+        let mut descriptors = [
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(*stdout, PollFlags::empty()),
+        ];
+        match poll(&mut descriptors, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(failed("poll")(error)),
+        }
+        let is_lost = descriptors[1].revents().is_some_and(|e| e.contains(PollFlags::POLLERR));
+        match self.next_signal(Some(Duration::ZERO))? {
+            None if is_lost => Ok(Some(Signal::SIGPIPE)),
+            signal => Ok(signal),
+        }
+    }
+
+    /// The next signal; `None` if none comes within `timeout`.
     fn next_signal(&self, timeout: Option<Duration>) -> Result<Option<Signal>, Error> {
         let timeout = match timeout {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
         };
-        // SAFETY: standard output is open, if only to /dev/null, as `main` has seen to.
-        let console = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
-        let mut descriptors = [
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(console, PollFlags::empty()),
-        ];
-        let watches_console = self.guest.ticket.is_some() && self.asked.is_none();
-        let count = if watches_console { 2 } else { 1 };
-        match poll(&mut descriptors[..count], timeout) {
+        let mut descriptors = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut descriptors, timeout) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(failed("poll")(error)),
         }
         let info = self.signals.read_signal().map_err(failed("read"))?;
-        let is_lost = descriptors[1].revents().is_some_and(|e| e.contains(PollFlags::POLLERR));
-        match info {
-            Some(info) => Ok(Signal::try_from(info.ssi_signo as i32).ok()),
-            None => Ok(is_lost.then_some(Signal::SIGPIPE)),
-        }
+        Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
     }
 }
+
+/// A pipe that the guest prints to.
+struct Console(BorrowedFd<'static>);
 
 /// How SIGKILL ends a process.
 const KILLED: Outcome = Outcome::Killed(libc::SIGKILL);
@@ -440,21 +460,4 @@ fn wait(pid: Pid, flags: i32) -> Result<Option<Outcome>, Error> {
         _ if libc::WIFEXITED(status) => Ok(Some(Outcome::Exited(libc::WEXITSTATUS(status)))),
         _ => Ok(Some(Outcome::Killed(libc::WTERMSIG(status)))),
     }
-}
-
-/// Ends this process as the guest was ended, so that a shell sees the same.
-pub fn die_by(number: i32) -> ! {
-    // Each of these can only fail for signals without a handler, which need none of them.
-    let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
-    // SAFETY: the default action is no pointer to code.
-    unsafe { libc::signal(number, libc::SIG_DFL) };
-    // SAFETY: zero is a valid set.
-    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
-    // SAFETY: `set` is one.
-    unsafe { libc::sigaddset(&raw mut set, number) };
-    // SAFETY: `set` is one, and a null pointer is ignored.
-    unsafe { libc::sigprocmask(libc::SIG_UNBLOCK, &raw const set, std::ptr::null_mut()) };
-    // SAFETY: takes no pointer.
-    unsafe { libc::raise(number) };
-    std::process::exit(128 + number)
 }

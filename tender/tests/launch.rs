@@ -188,24 +188,104 @@ fn a_signal_from_outside_is_told_as_one() {
         (libc::SIGUSR1, "SIGUSR1 (sent by somebody)"),
         (40, "signal 40 (sent by somebody)"),
     ] {
-        let mut running = Running::start(Guest::of(Code::up().spin()).command(&[]));
+        let running = Running::start(Guest::of(Code::up().spin()).command(&[]));
         let children = running.proc(&format!("task/{}/children", running.child.id()));
         let guest: i32 = children.trim().parse().unwrap();
         // SAFETY: takes no pointer.
         assert_eq!(unsafe { libc::kill(guest, number) }, 0);
-        let mut said = String::new();
-        running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        assert_eq!(said, format!("tender: the guest was killed by {name}\n"));
-        assert_eq!(running.child.wait().unwrap().signal(), Some(number));
+        let said = format!("tender: the guest was killed by {name}\n");
+        assert_eq!(end(running), (Some(number), said));
     }
+}
+
+/// Code that fills a record as for a death by a signal of the guest's own making.
+fn forging(signal: u64) -> Code {
+    // The signal's number; in its information si_code 1; above, registers.
+    let code = Code::default().set_rax(signal).store_rax(0x2_0000);
+    let code = code.set_rax(1).store_rax(0x2_0018).set_rax(u64::MAX);
+    (0..23).fold(code, |code, register| code.store_rax(0x2_0040 + 8 * register))
+}
+
+/// The tender with a guest that has forged its record, and the guest's process.
+fn forger(signal: i32) -> (Running, i32) {
+    let up = Code::up();
+    let code = Code([forging(signal as u64).0, up.0].concat()).spin();
+    let running = Running::start(Guest::of(code).command(&[]));
+    let children = running.proc(&format!("task/{}/children", running.child.id()));
+    let guest = children.trim().parse().unwrap();
+    (running, guest)
+}
+
+fn end(mut running: Running) -> (Option<i32>, String) {
+    let mut said = String::new();
+    running.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    (running.child.wait().unwrap().signal(), said)
 }
 
 #[test]
 fn a_forged_record_is_not_believed_against_the_signal() {
-    // Notes a death by SIGSEGV, then dies by SIGTRAP as its handler would make it.
-    let code = Code::default().set_rax(11).store_rax(0x2_0000).exit(0);
-    let output = Guest::of(code).run(&[]);
-    assert_eq!((output.status.code(), &*output.stderr), (Some(0), &b""[..]));
+    let (running, guest) = forger(libc::SIGSEGV);
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { libc::kill(guest, libc::SIGKILL) }, 0);
+    let (signal, said) = end(running);
+    assert_eq!(signal, Some(libc::SIGKILL));
+    let why = "(by somebody, or by the kernel for lack of memory)";
+    assert_eq!(said, format!("tender: the guest was killed by SIGKILL {why}\n"));
+}
+
+#[test]
+fn a_forged_record_of_the_same_signal_is_only_read() {
+    // The worst numbers there are, and a death by that signal: what is told is wrong, and nothing else.
+    for signal in [libc::SIGSYS, libc::SIGSEGV] {
+        let code = forging(signal as u64).exit(3);
+        let output = Guest::of(code).run(&[]);
+        assert_eq!((output.status.code(), &*output.stderr), (Some(3), &b""[..]));
+        let (running, guest) = forger(signal);
+        // The handler notes this one over the forged one.
+        // SAFETY: takes no pointer.
+        assert_eq!(unsafe { libc::kill(guest, signal) }, 0);
+        let (ended_by, said) = end(running);
+        assert_eq!(ended_by, Some(signal), "{said}");
+        assert!(said.contains("(sent by somebody)"), "{said}");
+    }
+}
+
+#[test]
+fn a_death_is_told_whatever_the_starter_has_blocked() {
+    let guest = Guest::of(Code::default().load_rax(8).exit(0));
+    let mut command = guest.command(&[]);
+    let block_all = || {
+        // SAFETY: zero is a valid set.
+        let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+        // SAFETY: `set` is one.
+        unsafe { libc::sigfillset(&raw mut set) };
+        // SAFETY: `set` is one, and a null pointer is ignored.
+        unsafe { libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) };
+        Ok(())
+    };
+    // SAFETY: the closure allocates nothing.
+    let command = unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, block_all) };
+    let output = command.output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.signal(), Some(libc::SIGSEGV), "{said}");
+    assert!(
+        said.starts_with("tender: the guest was killed by SIGSEGV: it read from 0x8"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_listener_that_is_gone_changes_no_status() {
+    let guest = Guest::of(Code::default().exit(7));
+    for (options, status) in [(&["--bogus"][..], 1), (&["--verbose"], 7)] {
+        for mode in [&[][..], &["--no-supervisor"]] {
+            let mut command = guest.command(&[mode, options].concat());
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let status_seen = command.stderr(writer).status().unwrap();
+            assert_eq!(status_seen.code(), Some(status), "{options:?} {mode:?}");
+        }
+    }
 }
 
 #[test]

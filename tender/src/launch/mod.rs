@@ -12,14 +12,15 @@ use std::convert::Infallible;
 use std::ops::Range;
 
 use nix::errno::Errno;
-use nix::libc;
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 
 use crate::memory::{
     FILTER, LAUNCH_CODE, LAUNCH_PARAMETERS, LOW_END, Memory, Protected, SIGNAL_STACK,
 };
 use crate::policy::bpf::{INSTRUCTION_BYTES, INSTRUCTIONS_MAX, Program};
+use crate::record::SIGNALS;
+use crate::signals::Inherited;
 
 const _: () = assert!((INSTRUCTIONS_MAX * INSTRUCTION_BYTES) as u64 <= LOW_END - FILTER);
 const _: () = assert!(x86_64::PARAMETERS_BYTES as u64 <= FILTER - LAUNCH_PARAMETERS);
@@ -28,9 +29,7 @@ const _: () = assert!(x86_64::PARAMETERS_BYTES as u64 <= FILTER - LAUNCH_PARAMET
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A kernel without what confines the guest.
-    #[error(
-        "this kernel cannot kill a process by seccomp: Linux 4.14 or later with CONFIG_SECCOMP_FILTER is needed"
-    )]
+    #[error("this kernel cannot kill a process by seccomp: CONFIG_SECCOMP_FILTER is needed")]
     NoSeccomp,
     /// Another failure.
     #[error("cannot confine the guest: {call}: {error}")]
@@ -88,25 +87,25 @@ pub(crate) fn check_kernel() -> Result<(), Error> {
     if result == 0 { Ok(()) } else { Err(Error::NoSeccomp) }
 }
 
-/// Becomes the guest in memory, with the descriptors below `descriptors` and the signals blocked that
-/// the starter had `blocked`. With `record`, a signal that the guest causes is noted in the record before it ends the process.
+/// Becomes the guest in memory, with the descriptors below `descriptors` and the inherited `signals`. With `record`, a signal that the guest causes is noted in the record before it ends the process.
 ///
 /// # Errors
 /// If the process cannot be confined; it can still report that.
 ///
 /// # Safety
-/// Memory holds an image, boot information and what [`write`] leaves there, with `record` what
-/// [`Memory::map_record`] maps is there, and the process has one thread.
+/// Memory holds an image, boot information and what [`write`] leaves there, with `record` the record is
+/// [`crate::record::Prepared`], and the process has one thread.
 pub(crate) unsafe fn enter(
     _memory: Protected,
     descriptors: u64,
-    blocked: &SigSet,
+    signals: Inherited,
     record: bool,
 ) -> Result<Infallible, Error> {
     strip::privileges(descriptors)?;
-    strip::signals(blocked)?;
     strip::restartable_sequences()?;
     strip::thread()?;
+    let noted = if record { &SIGNALS[..] } else { &[] };
+    signals.restore(noted).map_err(failed("sigprocmask"))?;
     if record {
         // SAFETY: the stack was mapped, as the caller vouches.
         unsafe { x86_64::note_signals(SIGNAL_STACK) }.map_err(failed("rt_sigaction"))?;

@@ -2,14 +2,12 @@
 //! privileges, limits, signal handlers, registrations with the kernel. Each function takes one of
 //! them away, for good.
 
-use std::mem::MaybeUninit;
 use std::ptr;
 
+use libc::{c_int, c_long, c_ulong};
 use nix::errno::Errno;
-use nix::libc::{self, c_int, c_long, c_ulong};
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
 use super::{Error, failed, x86_64};
 
@@ -31,19 +29,11 @@ pub(super) fn privileges(descriptors: u64) -> Result<(), Error> {
     capabilities()
 }
 
-/// What a supervisor has no use for: all capabilities but the one to signal what runs as another user,
-/// and new privileges.
+/// What a supervisor has no use for: capabilities and new privileges. It may signal what it has started
+/// all the same, as the owner of its namespace.
 pub(crate) fn supervisor() -> Result<(), Error> {
-    const CAP_KILL: u32 = 1 << 5;
     prctl::set_no_new_privs().map_err(failed("prctl(PR_SET_NO_NEW_PRIVS)"))?;
-    let mut data = [0u32; 6];
-    // SAFETY: the call reads 8 and writes 24 bytes at the pointers.
-    let result =
-        unsafe { libc::syscall(libc::SYS_capget, CAPABILITY_HEADER.as_ptr(), data.as_mut_ptr()) };
-    Errno::result(result).map_err(failed("capget"))?;
-    let [_, permitted, ..] = data;
-    let kept = permitted & CAP_KILL;
-    set_capabilities([kept, kept, 0, 0, 0, 0])
+    forget_capabilities()
 }
 
 /// From now on nothing that can be written can become executable, on kernels that know how
@@ -66,48 +56,17 @@ fn capabilities() -> Result<(), Error> {
     let clear = libc::PR_CAP_AMBIENT_CLEAR_ALL as c_ulong;
     // SAFETY: takes no pointer. Kernels that have no ambient set have nothing to clear.
     unsafe { libc::prctl(libc::PR_CAP_AMBIENT, clear, 0, 0, 0) };
-    set_capabilities([0; 6])
+    forget_capabilities()
 }
 
-/// `struct __user_cap_header_struct` of version 3 for this process.
-const CAPABILITY_HEADER: [u32; 2] = [0x2008_0522, 0];
-
-/// Sets two `__user_cap_data_struct`: effective, permitted, inheritable.
-fn set_capabilities(data: [u32; 6]) -> Result<(), Error> {
+fn forget_capabilities() -> Result<(), Error> {
+    // `struct __user_cap_header_struct` of version 3, and two empty `__user_cap_data_struct`.
+    let header: [u32; 2] = [0x2008_0522, 0];
+    let data = [0u32; 6];
     // SAFETY: the call reads 8 and 24 bytes at the pointers.
-    let result =
-        unsafe { libc::syscall(libc::SYS_capset, CAPABILITY_HEADER.as_ptr(), data.as_ptr()) };
+    let result = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), data.as_ptr()) };
     Errno::result(result).map_err(failed("capset"))?;
     Ok(())
-}
-
-/// Takes the alternate stack away, and gives back what the starter had blocked. Nothing here has handlers;
-/// what the starter made this process ignore, the guest ignores as well.
-pub(super) fn signals(inherited: &SigSet) -> Result<(), Error> {
-    let none = libc::stack_t { ss_sp: ptr::null_mut(), ss_flags: libc::SS_DISABLE, ss_size: 0 };
-    // SAFETY: `none` is valid; nothing runs on the alternate stack now.
-    Errno::result(unsafe { libc::sigaltstack(&raw const none, ptr::null_mut()) })
-        .map_err(failed("sigaltstack"))?;
-    inherited.thread_set_mask().map_err(failed("sigprocmask"))
-}
-
-/// Makes writing to a pipe that nobody reads an error instead of the end of this process. Returns what was
-/// blocked before, which is the guest's to have.
-pub(crate) fn outlive_listeners() -> Result<SigSet, Error> {
-    SigSet::from(Signal::SIGPIPE)
-        .thread_swap_mask(SigmaskHow::SIG_BLOCK)
-        .map_err(failed("sigprocmask"))
-}
-
-/// Whether the process ignores a signal.
-pub(crate) fn is_ignored(signal: c_int) -> bool {
-    let mut action = MaybeUninit::<libc::sigaction>::zeroed();
-    // SAFETY: a null pointer changes nothing, `action` is writable.
-    if unsafe { libc::sigaction(signal, ptr::null(), action.as_mut_ptr()) } != 0 {
-        return false;
-    }
-    // SAFETY: zero is a valid action, and the call has filled it in.
-    unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
 }
 
 /// Withdraws the area that the C library has registered for restartable sequences. The kernel

@@ -5,6 +5,7 @@ mod behaviours;
 mod confinement;
 mod hostile;
 mod httpd;
+mod jail;
 mod network;
 mod solo5;
 mod xtask;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         .into_iter()
         .chain(hostile::cases())
         .chain(confinement::cases())
+        .chain(jail::cases())
         .chain(network::cases())
         .chain(solo5::cases())
         .chain(httpd::cases())
