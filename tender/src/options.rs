@@ -91,7 +91,7 @@ pub enum Error {
     #[error("{0} and {1} exclude each other")]
     Excluded(&'static str, &'static str),
     /// A size of memory that is none.
-    #[error("--mem={0}: memory is a whole number of megabytes, from 1 to {max}", max = TASK_END >> 20)]
+    #[error("--mem={0}: memory is a whole number of megabytes, from 1 (most guests need 2 or more) to {max}", max = TASK_END >> 20)]
     Memory(String),
     /// A form of report that is none.
     #[error("--inspect={0}: only `json` is known, or no value for a report to read")]
@@ -126,7 +126,7 @@ Options:
                                   it page by page, when the guest first uses it
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
-                                  an unprivileged user; by default this is done for guests with a
+                                  an unprivileged user; gateways, too. By default for guests with a
                                   `user` network, and a line says if the host does not permit it
   --no-jail                       don't
   --no-supervisor                 become the guest, as solo5-spt does, instead of staying to watch

@@ -17,6 +17,7 @@ mod table;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
@@ -46,8 +47,8 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
     while let Some(word) = words.next()? {
         match word {
             Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
-            Arg::Long("runs") => runs = Some(words.value()?.parse()?),
-            Arg::Long("guests") => guests = Some(words.value()?.parse()?),
+            Arg::Long("runs") => runs = Some(number(words, "--runs")?),
+            Arg::Long("guests") => guests = Some(number(words, "--guests")?),
             Arg::Long("json") => json = Some(PathBuf::from(words.value()?)),
             Arg::Value(name) if bench.is_none() => bench = Some(name.string()?),
             other => return Err(unexpected(other, "bench")),
@@ -61,6 +62,13 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density"),
         (None, ..) => bail!("which bench? cargo xtask bench start, or density"),
     }
+}
+
+/// The value of an option that takes a number.
+fn number<N: FromStr>(words: &mut Parser, option: &str) -> Result<N> {
+    let value = words.value()?.to_string_lossy().into_owned();
+    let parsed = value.parse().ok();
+    parsed.with_context(|| format!("{option} {value}: a whole number is needed"))
 }
 
 /// The folder of what benches make.
