@@ -116,7 +116,8 @@ pub(crate) fn run<G>(
     let prepared = Prepared::map()?;
     match start(c"tender-guest", Inmate::Guest, jailing, say)? {
         Started::Child => {
-            drop(signals);
+            // Both are closed by their numbers.
+            std::mem::forget((signals, running));
             launch(guest).map(|never| match never {})
         }
         Started::Supervisor(child) => {
