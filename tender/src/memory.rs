@@ -185,14 +185,9 @@ impl Memory {
         &self.placement
     }
 
-    /// What lies between the mapped regions and behind them, from the image on.
+    /// What must not stay mapped: all that lies above the low region and in none of the guest's.
     pub(crate) fn gaps(&self) -> Vec<Range<u64>> {
-        let mut mapped: Vec<_> = self.regions.iter().map(|region| &region.addresses).collect();
-        mapped.sort_by_key(|range| range.start);
-        let next_starts = mapped.iter().skip(1).map(|range| range.start).chain([TASK_END]);
-        let gaps =
-            mapped.iter().zip(next_starts).map(|(range, next)| range.end.max(LOAD_BASE)..next);
-        gaps.filter(|gap| !gap.is_empty()).collect()
+        gaps(self.regions.iter().map(|region| region.addresses.clone()).collect())
     }
 
     /// Copies `contents` to `address` in the low region.
@@ -301,6 +296,15 @@ impl Memory {
     }
 }
 
+/// What of the addresses from [`LOAD_BASE`] to [`TASK_END`] lies in none of the ranges.
+fn gaps(mut ranges: Vec<Range<u64>>) -> Vec<Range<u64>> {
+    ranges.sort_by_key(|range| range.start);
+    let ends = [LOAD_BASE].into_iter().chain(ranges.iter().map(|range| range.end));
+    let starts = ranges.iter().map(|range| range.start).chain([TASK_END]);
+    let gaps = ends.zip(starts).map(|(end, start)| end.max(LOAD_BASE)..start);
+    gaps.filter(|gap| !gap.is_empty()).collect()
+}
+
 pub(crate) const READ_WRITE: ProtFlags = ProtFlags::PROT_READ.union(ProtFlags::PROT_WRITE);
 
 fn flags(access: Access) -> ProtFlags {
@@ -345,4 +349,40 @@ fn lowest_own_address(start: u64) -> Option<u64> {
     maps.lines()
         .filter_map(|line| u64::from_str_radix(line.split('-').next()?, 16).ok())
         .find(|&mapped| mapped >= start)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_lies_below_a_high_image_is_a_gap() {
+        let high = 0x6000_0000_0000..0x6000_0010_0000;
+        let gaps = gaps(vec![high.clone(), MEMORY_BASE..LOW_END]);
+        assert_eq!(gaps, [LOAD_BASE..high.start, high.end..TASK_END]);
+    }
+
+    proptest! {
+        #[test]
+        fn regions_and_gaps_are_all_there_is(
+            sizes in proptest::collection::vec((0u64..1 << 27, 1u64..1 << 27), 1..70),
+        ) {
+            let mut end = LOAD_BASE;
+            let mut ranges = Vec::new();
+            for (distance, bytes) in sizes {
+                let start = end + distance * PAGE_BYTES;
+                end = start + bytes * PAGE_BYTES;
+                ranges.push(start..end);
+            }
+            ranges.push(MEMORY_BASE..LOW_END);
+            let mut all = [ranges.clone(), gaps(ranges)].concat();
+            all.retain(|range| range.start >= LOAD_BASE);
+            all.sort_by_key(|range| range.start);
+            prop_assert_eq!(all[0].start, LOAD_BASE);
+            prop_assert!(all.windows(2).all(|pair| pair[0].end == pair[1].start));
+            prop_assert_eq!(all.last().map(|range| range.end), Some(TASK_END));
+        }
+    }
 }
