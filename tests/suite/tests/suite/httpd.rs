@@ -366,6 +366,11 @@ fn calls_by_process(log: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
         };
         let call = call.trim_start();
         let name = call.split('(').next().unwrap_or_default();
+        // The supervisor, which has no filter, ends the guest. In which call that is then, strace only
+        // guesses.
+        if name == "kill" && !processes.contains_key(process) {
+            break;
+        }
         if let Some(names) = processes.get_mut(process)
             && call.contains('(')
             && !call.starts_with(['<', '+', '-'])
