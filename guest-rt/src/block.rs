@@ -76,7 +76,7 @@ pub fn open(name: &str) -> Result<Device, Error> {
             block_bytes,
             multi_block: boot.extension.features.contains(Features::MULTI_BLOCK),
             // Declared, not granted: a tender without extensions would let writes through.
-            read_only: boot.request.read_only & (1 << index) != 0,
+            read_only: boot.request.only_reads(index),
         })
     })
 }

@@ -2,7 +2,7 @@
 //! know what the integers mean.
 
 /// The `N` bytes at `offset`, or `None` where the slice ends before them.
-pub(crate) const fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
+pub const fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     if offset > bytes.len() || bytes.len() - offset < N {
         return None;
     }
@@ -15,14 +15,16 @@ pub(crate) const fn array<const N: usize>(bytes: &[u8], offset: usize) -> Option
     Some(out)
 }
 
-pub(crate) const fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
+/// The integer at `offset`, or `None` where the slice ends before its end.
+pub const fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
     match array(bytes, offset) {
         Some(raw) => Some(u32::from_le_bytes(raw)),
         None => None,
     }
 }
 
-pub(crate) const fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
+/// The integer at `offset`, or `None` where the slice ends before its end.
+pub const fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
     match array(bytes, offset) {
         Some(raw) => Some(u64::from_le_bytes(raw)),
         None => None,

@@ -170,6 +170,11 @@ impl fmt::Display for RequestError {
 impl core::error::Error for RequestError {}
 
 impl Request {
+    /// Whether the guest only reads the device with this manifest index.
+    pub const fn only_reads(&self, index: usize) -> bool {
+        self.read_only & (1 << index) != 0
+    }
+
     /// Checks a note's descriptor: `u32` version, `u64` features, `u64` read-only devices, and two
     /// `u64` that enclose the stub.
     ///

@@ -23,4 +23,4 @@ pub mod layout;
 pub mod manifest;
 pub mod note;
 
-mod bytes;
+pub mod bytes;

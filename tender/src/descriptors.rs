@@ -73,7 +73,9 @@ pub(crate) fn open_null() -> Result<OwnedFd, Error> {
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<(), Error> {
-    replace_input(null)?;
+    // Nobody reads the tender's standard input.
+    place(&null, libc::STDIN_FILENO)?;
+    drop(null);
     let behind = number(descriptors.len());
     for position in 0..descriptors.len() {
         let target = number(position);
@@ -84,9 +86,8 @@ pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<()
         if let Some(in_the_way) = later.find(|fd| fd.as_raw_fd() == target) {
             *in_the_way = duplicate_above(in_the_way, behind)?;
         }
-        // SAFETY: whatever has this number is none of the descriptors that are still to be placed.
-        let placed = unsafe { libc::dup2(descriptors[position].as_raw_fd(), target) };
-        Errno::result(placed).map_err(|error| Error::Call { call: "dup2", error })?;
+        // Whatever has this number is none of the descriptors that are still to be placed.
+        place(&descriptors[position], target)?;
     }
     // What remains refers to the originals, which the range below closes.
     for descriptor in descriptors {
@@ -100,31 +101,8 @@ pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<()
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn keep_only(null: Option<OwnedFd>, mut keep: Vec<RawFd>) -> Result<(), Error> {
-    null.map_or(Ok(()), replace_input)?;
+    null.map_or(Ok(()), |null| place(&null, libc::STDIN_FILENO))?;
     keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
-    close_others(keep)
-}
-
-fn replace_input(null: OwnedFd) -> Result<(), Error> {
-    // SAFETY: nobody reads the tender's standard input.
-    let placed = unsafe { libc::dup2(null.as_raw_fd(), libc::STDIN_FILENO) };
-    Errno::result(placed).map_err(|error| Error::Call { call: "dup2", error })?;
-    Ok(())
-}
-
-fn duplicate_above(fd: &OwnedFd, lowest: RawFd) -> Result<OwnedFd, Error> {
-    // SAFETY: takes no pointer.
-    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, lowest) };
-    let copy = Errno::result(copy).map_err(|error| Error::Call { call: "fcntl", error })?;
-    // SAFETY: the kernel has just made it for this owner.
-    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
-}
-
-/// Closes every descriptor that is not in `keep`.
-///
-/// # Errors
-/// If the kernel cannot.
-pub(crate) fn close_others(mut keep: Vec<RawFd>) -> Result<(), Error> {
     keep.sort_unstable();
     keep.dedup();
     let mut next = 0;
@@ -135,6 +113,22 @@ pub(crate) fn close_others(mut keep: Vec<RawFd>) -> Result<(), Error> {
         next = fd + 1;
     }
     close_range(next, RawFd::MAX)
+}
+
+/// Gives what `fd` refers to another number, too, which the caller vouches nobody uses.
+fn place(fd: &OwnedFd, number: RawFd) -> Result<(), Error> {
+    // SAFETY: takes no pointer; the number is free for this.
+    let placed = unsafe { libc::dup2(fd.as_raw_fd(), number) };
+    Errno::result(placed).map_err(|error| Error::Call { call: "dup2", error })?;
+    Ok(())
+}
+
+fn duplicate_above(fd: &OwnedFd, lowest: RawFd) -> Result<OwnedFd, Error> {
+    // SAFETY: takes no pointer.
+    let copy = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD, lowest) };
+    let copy = Errno::result(copy).map_err(|error| Error::Call { call: "fcntl", error })?;
+    // SAFETY: the kernel has just made it for this owner.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
 fn close_range(first: RawFd, last: RawFd) -> Result<(), Error> {

@@ -16,7 +16,7 @@ use crate::device;
 use crate::elf::{self, Image};
 use crate::options::Options;
 use crate::policy::bpf::{ARCHITECTURE_X86_64, CallData, INSTRUCTION_BYTES, Program};
-use crate::policy::{Policy, Rule, Waiting, filter};
+use crate::policy::{Policy, Rule, filter};
 use crate::stray::{self, Strays};
 
 /// Why there is no report, or no unikernel to run.
@@ -69,8 +69,7 @@ pub fn inspect(options: &Options) -> Result<Report, Error> {
     let (file, image) = read_image(&options.kernel, options.memory_bytes)?;
     let granted = grant(&image.request);
     let manifest = device::preview(&options.devices, &image.manifest, &granted)?;
-    let waiting = Waiting::of(&manifest, &granted);
-    let policy = Policy::new(&manifest, &granted, waiting, options.memory_bytes);
+    let policy = Policy::new(&manifest, &granted, options.memory_bytes);
     let filter = filter::compile(&policy, options.otherwise())?;
     let attached = manifest.devices().map(|(_, device)| options.devices.attaches(device)).collect();
     let strays = stray::find(&file, &image, &granted).map_err(|error| Error::Kernel {
@@ -130,7 +129,7 @@ impl fmt::Display for Report {
                     ),
                 };
             }
-            let access = if self.is_read_only(index) { " (read-only)" } else { "" };
+            let access = if self.granted.only_reads(index) { " (read-only)" } else { "" };
             writeln!(f, "device    {text}{access}")?;
         }
         let features: Vec<&str> = self.granted.features.names().collect();
@@ -189,10 +188,6 @@ impl Report {
         self.policy.calls().into_iter().map(of_call).collect()
     }
 
-    fn is_read_only(&self, index: usize) -> bool {
-        self.granted.read_only & (1 << index) != 0
-    }
-
     /// The report as one JSON object.
     pub fn to_json(&self) -> String {
         let image = &self.image;
@@ -204,7 +199,7 @@ impl Report {
         });
         let devices = self.manifest.devices().zip(&self.attached).map(|((index, device), attached)| {
             let (kind, name) = (device.kind, device.name);
-            let read_only = self.is_read_only(index);
+            let read_only = self.granted.only_reads(index);
             let size = match device.attachment {
                 Some(Attachment::Block { capacity_bytes, block_bytes, .. }) => {
                     format!(r#","capacity_bytes":{capacity_bytes},"block_bytes":{block_bytes}"#)

@@ -9,6 +9,7 @@ use std::ptr::NonNull;
 
 use nix::errno::Errno;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
+use solo5_sys::bytes::{u32_at, u64_at};
 use solo5_sys::layout::PAGE_BYTES;
 
 use crate::memory::{self, READ_WRITE, RECORD, SIGNAL_STACK};
@@ -120,7 +121,7 @@ pub(crate) struct Record([u8; BYTES]);
 impl Record {
     /// The signal's number.
     pub(crate) fn signal(&self) -> i32 {
-        self.word32(SIGNAL..SIGNAL + 4) as i32
+        self.word32(SIGNAL) as i32
     }
 
     /// `si_code`.
@@ -148,15 +149,16 @@ impl Record {
     }
 
     fn information(&self, offset: usize) -> u32 {
-        self.word32(INFORMATION + offset..INFORMATION + offset + 4)
+        self.word32(INFORMATION + offset)
     }
 
-    fn word32(&self, range: Range<usize>) -> u32 {
-        self.0[range].iter().rev().fold(0, |word, &byte| word << 8 | u32::from(byte))
+    // The offsets are constants within the page.
+
+    fn word32(&self, offset: usize) -> u32 {
+        u32_at(&self.0, offset).unwrap_or_default()
     }
 
     fn word64(&self, offset: usize) -> u64 {
-        let half = |at| u64::from(self.word32(at..at + 4));
-        half(offset) | half(offset + 4) << 32
+        u64_at(&self.0, offset).unwrap_or_default()
     }
 }

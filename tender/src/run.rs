@@ -99,16 +99,14 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         launch::die_with_parent()?;
     }
     options.devices.check_descriptors()?;
-    let mut keep = options.descriptors();
-    keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
-    descriptors::close_others(keep)?;
+    descriptors::keep_only(None, options.descriptors())?;
 
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
     let granted = inspect::grant(&image.request);
     let Attached { manifest, mut descriptors, gateways, descriptions } =
         device::attach(&options.devices, &image.manifest, &granted)?;
     let waiting = Waiting::of(&manifest, &granted);
-    let policy = Policy::new(&manifest, &granted, waiting, options.memory_bytes);
+    let policy = Policy::new(&manifest, &granted, options.memory_bytes);
     let filter = filter::compile(&policy, options.otherwise())?;
     if options.verbose {
         descriptions.iter().for_each(|line| say(line));

@@ -267,7 +267,7 @@ impl Supervisor {
     fn wait(mut self) -> Result<Outcome, Error> {
         let console = self.console();
         loop {
-            match self.next_event(console.as_ref())? {
+            match self.next_event(console)? {
                 Some(Signal::SIGCHLD) => {}
                 Some(Signal::SIGTSTP) => self.stop()?,
                 Some(signal) => self.pass_on(signal)?,
@@ -393,32 +393,29 @@ impl Supervisor {
         Ok(ended)
     }
 
-    /// The console of a jailed guest, if its loss is to be noticed here: the guest is the first process of
-    /// its namespace, which no SIGPIPE ends.
-    fn console(&self) -> Option<Console> {
+    /// The console of a jailed guest, if it is a pipe whose loss is to be noticed here: the guest is the
+    /// first process of its namespace, which no SIGPIPE ends.
+    fn console(&self) -> Option<BorrowedFd<'static>> {
         // SAFETY: standard output is open, if only to /dev/null, as `main` has seen to.
         let stdout = unsafe { BorrowedFd::borrow_raw(libc::STDOUT_FILENO) };
         let is_pipe = fstat(stdout).is_ok_and(|stat| stat.st_mode & libc::S_IFMT == libc::S_IFIFO);
         let matters = self.guest.ticket.is_some() && is_pipe;
-        (matters && !signals::is_ignored(Signal::SIGPIPE)).then_some(Console(stdout))
+        (matters && !signals::is_ignored(Signal::SIGPIPE)).then_some(stdout)
     }
 
     /// The next signal of all, which a lost console counts as one of.
-    fn next_event(&self, console: Option<&Console>) -> Result<Option<Signal>, Error> {
-        let Some(Console(stdout)) = console.filter(|_| self.asked.is_none()) else {
+    fn next_event(&self, console: Option<BorrowedFd<'_>>) -> Result<Option<Signal>, Error> {
+        let Some(console) = console.filter(|_| self.asked.is_none()) else {
             return self.next_signal(None);
         };
         // Asks for nothing: the loss of the reader is told all the same.
         let mut descriptors = [
             PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(*stdout, PollFlags::empty()),
+            PollFd::new(console, PollFlags::empty()),
         ];
-        match poll(&mut descriptors, PollTimeout::NONE) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(failed("poll")(error)),
-        }
+        wait_for(&mut descriptors, PollTimeout::NONE)?;
         let is_lost = descriptors[1].revents().is_some_and(|e| e.contains(PollFlags::POLLERR));
-        match self.next_signal(Some(Duration::ZERO))? {
+        match self.read_signal()? {
             None if is_lost => Ok(Some(Signal::SIGPIPE)),
             signal => Ok(signal),
         }
@@ -430,18 +427,23 @@ impl Supervisor {
             None => PollTimeout::NONE,
             Some(left) => PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO),
         };
-        let mut descriptors = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
-        match poll(&mut descriptors, timeout) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(failed("poll")(error)),
-        }
+        wait_for(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout)?;
+        self.read_signal()
+    }
+
+    /// A signal that has come, if one has.
+    fn read_signal(&self) -> Result<Option<Signal>, Error> {
         let info = self.signals.read_signal().map_err(failed("read"))?;
         Ok(info.and_then(|info| Signal::try_from(info.ssi_signo as i32).ok()))
     }
 }
 
-/// A pipe that the guest prints to.
-struct Console(BorrowedFd<'static>);
+fn wait_for(descriptors: &mut [PollFd<'_>], timeout: PollTimeout) -> Result<(), Error> {
+    match poll(descriptors, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(error) => Err(failed("poll")(error)),
+    }
+}
 
 /// How SIGKILL ends a process.
 const KILLED: Outcome = Outcome::Killed(libc::SIGKILL);

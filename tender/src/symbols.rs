@@ -1,6 +1,7 @@
 //! Names of functions, from the symbol table of a unikernel's file. A table that is missing,
 //! malformed or too large gives no names; it is never an error, as the file ran without it.
 
+use solo5_sys::bytes::{array, u32_at, u64_at};
 use solo5_sys::layout::LOAD_BASE;
 
 use crate::elf::Source;
@@ -79,15 +80,7 @@ fn name_at(names: &[u8], offset: u32) -> &[u8] {
 }
 
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(bytes.get(offset..offset + 2)?.try_into().ok()?))
-}
-
-fn u32_at(bytes: &[u8], offset: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(bytes.get(offset..offset + 4)?.try_into().ok()?))
-}
-
-fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(bytes.get(offset..offset + 8)?.try_into().ok()?))
+    array(bytes, offset).map(u16::from_le_bytes)
 }
 
 #[cfg(test)]

@@ -267,7 +267,7 @@ pub fn preview(
             DeviceKind::Net => Attachment::Net { mac: [0; 6], mtu_bytes: 0, fd },
             DeviceKind::Block => {
                 let options = options.blocks.get(&device.name).cloned().unwrap_or_default();
-                let read_only = granted.read_only & (1 << index) != 0;
+                let read_only = granted.only_reads(index);
                 let name = device.name.to_string();
                 block::preview(&options, read_only, fd)
                     .map_err(|error| AttachError::Block { name, error })?
@@ -292,7 +292,7 @@ impl Options {
 
 /// How a guest uses a block device. A plain Solo5 guest cannot say that it only reads.
 fn block_access(granted: &Request, index: usize) -> block::Access {
-    if granted.read_only & (1 << index) != 0 {
+    if granted.only_reads(index) {
         block::Access::ReadOnly
     } else if *granted == Request::default() {
         block::Access::Shared

@@ -1,6 +1,5 @@
 //! What the C library, the shell and root gave to the process, and what a guest has no use for:
-//! privileges, limits, signal handlers, registrations with the kernel. Each function takes one of
-//! them away, for good.
+//! privileges, limits, registrations with the kernel. Each function takes some of them away, for good.
 
 use std::ptr;
 

@@ -269,9 +269,9 @@ impl Policy {
     /// The policy of a guest with these attached devices, in memory that ends at `memory_end`.
     ///
     /// `granted` holds the features in force; devices without an attachment get no rules.
-    pub fn new(manifest: &Manifest, granted: &Request, waiting: Waiting, memory_end: u64) -> Self {
+    pub fn new(manifest: &Manifest, granted: &Request, memory_end: u64) -> Self {
         let mut rules = baseline_rules();
-        rules.extend(waiting_rules(manifest, waiting));
+        rules.extend(waiting_rules(manifest, Waiting::of(manifest, granted)));
         if !granted.features.contains(Features::NO_TLS) {
             let code =
                 Condition::int(0, "code", Comparison::Equal, ARCH_SET_FS as u32, "ARCH_SET_FS");
@@ -287,7 +287,7 @@ impl Policy {
                         capacity_bytes,
                         block_bytes,
                         multi_block: granted.features.contains(Features::MULTI_BLOCK),
-                        read_only: granted.read_only & (1 << index) != 0,
+                        read_only: granted.only_reads(index),
                     };
                     rules.extend(transfers.rules(&device.name));
                 }

@@ -5,8 +5,8 @@ use std::ops::Range;
 
 use solo5_sys::extension::{Features, Request, Stub};
 use solo5_sys::manifest::{self, Attachment, DeviceKind, Manifest, Name};
+use tender::policy::Policy;
 use tender::policy::bpf::{ARCHITECTURE_X86_64, CallData};
-use tender::policy::{Policy, Waiting};
 
 /// A device, attached as the descriptor 3 plus its position.
 #[derive(Clone, Copy, Debug)]
@@ -50,7 +50,7 @@ impl Guest {
         }
         let stub = Stub { start: self.stub.start, end: self.stub.end };
         let granted = Request { features: self.features, read_only: read_only_bits, stub };
-        Policy::new(&manifest, &granted, Waiting::of(&manifest, &granted), self.memory_end)
+        Policy::new(&manifest, &granted, self.memory_end)
     }
 
     fn has(&self, feature: Features) -> bool {

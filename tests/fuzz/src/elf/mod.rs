@@ -15,7 +15,7 @@ use solo5_sys::manifest::{Attachment, DeviceKind, Manifest};
 use tender::elf::{self, Error, Image};
 use tender::options::{self, Command};
 use tender::policy::bpf::Verdict as FilterVerdict;
-use tender::policy::{Call, Policy, Waiting, filter as compiler};
+use tender::policy::{Call, Policy, filter as compiler};
 
 use crate::{Target, Verdict, assert_one_line};
 use file::File;
@@ -88,8 +88,7 @@ fn check_policy(image: &Image, memory_bytes: u64) {
     let granted =
         Request { features: image.request.features.intersection(Features::ALL), ..image.request };
     let attached = attach(&image.manifest);
-    let waiting = Waiting::of(&attached, &granted);
-    let policy = Policy::new(&attached, &granted, waiting, memory_bytes);
+    let policy = Policy::new(&attached, &granted, memory_bytes);
     for (index, device) in attached.devices() {
         let fd = device.attachment.map_or(0, |attachment| attachment.fd()) as u64;
         let (block, end) = (u64::from(BLOCK_BYTES), CAPACITY_BYTES);
