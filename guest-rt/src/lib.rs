@@ -79,7 +79,7 @@ pub mod internal {
     pub use crate::exit::{abort, panicked};
     pub use crate::heap::Heap;
     pub use crate::hypercall::raw as raw_hypercall;
-    pub use crate::manifest::{Declaration, declared_entries, request, request_note};
+    pub use crate::manifest::{Declaration, FEATURES, declared_entries, request, request_note};
     pub use crate::task::{run, run_async};
     pub use solo5_sys;
 }

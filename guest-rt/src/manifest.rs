@@ -60,17 +60,29 @@ const fn read_only<const N: usize>(declarations: [Declaration; N]) -> u64 {
     read_only
 }
 
-/// What the runtime can use of the tender's extensions, with the program's read-only devices, as
-/// the program itself reads it.
-pub const fn request<const N: usize>(declarations: [Declaration; N]) -> Request {
-    let (features, stub) = (Features::ALL, Stub { start: 0, end: 0 });
+/// Whether network devices may leave checksums and segmentation to the wire. The stack must be able to.
+const OFFLOAD: bool = false;
+
+/// What the runtime can use of the tender's extensions.
+pub const FEATURES: Features =
+    if OFFLOAD { Features::ALL } else { Features::ALL.without(Features::VNET) };
+
+/// A request for the features, with the program's read-only devices, as the program itself reads it.
+pub const fn request<const N: usize>(
+    features: Features,
+    declarations: [Declaration; N],
+) -> Request {
+    let stub = Stub { start: 0, end: 0 };
     Request { features, read_only: read_only(declarations), stub }
 }
 
 /// The same as a note for the tender.
-pub const fn request_note<const N: usize>(declarations: [Declaration; N]) -> RequestNote {
+pub const fn request_note<const N: usize>(
+    features: Features,
+    declarations: [Declaration; N],
+) -> RequestNote {
     let stub = [arch::__guest_stub as _, arch::__guest_stub_end as _];
-    RequestNote::new(Features::ALL, read_only(declarations), stub)
+    RequestNote::new(features, read_only(declarations), stub)
 }
 
 /// Declares the program's devices, once per program:
@@ -87,7 +99,16 @@ pub const fn request_note<const N: usize>(declarations: [Declaration; N]) -> Req
 /// attached (`--net:service=...`, `--block:site=...`). An empty manifest is `manifest! {}`.
 #[macro_export]
 macro_rules! manifest {
-    ($($kind:ident $name:literal $($option:ident)?),* $(,)?) => {
+    ($($declarations:tt)*) => {
+        $crate::__manifest! { $crate::internal::FEATURES; $($declarations)* }
+    };
+}
+
+/// A manifest and a request for these features.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __manifest {
+    ($features:expr; $($kind:ident $name:literal $($option:ident)?),* $(,)?) => {
         const _: () = {
             use $crate::internal::solo5_sys::{extension, note};
             use $crate::internal::{Declaration, declared_entries, request, request_note};
@@ -108,10 +129,10 @@ macro_rules! manifest {
                 note::ManifestNote::new(declared_entries(DECLARATIONS));
             #[unsafe(no_mangle)]
             #[allow(non_upper_case_globals)]
-            static __guest_request: extension::Request = request(DECLARATIONS);
+            static __guest_request: extension::Request = request($features, DECLARATIONS);
             #[used]
             #[unsafe(link_section = ".note.nabla.request")]
-            static REQUEST: extension::RequestNote = request_note(DECLARATIONS);
+            static REQUEST: extension::RequestNote = request_note($features, DECLARATIONS);
         };
     };
 }

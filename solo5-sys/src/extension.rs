@@ -32,17 +32,21 @@ impl Features {
     /// Heap and stack lie at random addresses, which [`Extension::placement`] tells, each with
     /// nothing mapped around it.
     pub const PLACEMENT: Self = Self(1 << 5);
+    /// Frames begin with a [`crate::virtio_net::Header`], on the network devices that
+    /// [`Extension::virtio_net`] names; not every wire can carry it.
+    pub const VNET: Self = Self(1 << 6);
 
     /// Every feature that this version knows.
-    pub const ALL: Self = Self(0b11_1111);
+    pub const ALL: Self = Self(0b111_1111);
 
-    const NAMES: [(Self, &'static str); 6] = [
+    const NAMES: [(Self, &'static str); 7] = [
         (Self::PPOLL, "ppoll"),
         (Self::NO_TLS, "no-tls"),
         (Self::MULTI_BLOCK, "multi-block"),
         (Self::SEED, "seed"),
         (Self::STUB, "stub"),
         (Self::PLACEMENT, "placement"),
+        (Self::VNET, "virtio-net"),
     ];
 
     /// The set as bits.
@@ -64,6 +68,11 @@ impl Features {
     /// What both have.
     pub const fn intersection(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What this set has and `other` has not.
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// What either has.
@@ -219,7 +228,7 @@ pub struct Placement {
 /// What the tender grants: the contents of [`crate::layout::EXTENSION_PAGE`].
 ///
 /// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
-/// devices, 32 bytes of seed, three `u64` of the placement.
+/// devices, 32 bytes of seed, three `u64` of the placement, `u64` devices with virtio-net headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The features in force: what was asked for and is known here.
@@ -230,6 +239,9 @@ pub struct Extension {
     pub seed: [u8; 32],
     /// Heap and stack, meaningful with [`Features::PLACEMENT`].
     pub placement: Placement,
+    /// The network devices whose frames begin with a [`crate::virtio_net::Header`], as bits by
+    /// manifest index, meaningful with [`Features::VNET`].
+    pub virtio_net: u64,
 }
 
 impl Extension {
@@ -239,9 +251,12 @@ impl Extension {
         read_only: 0,
         seed: [0; 32],
         placement: Placement { heap_start: 0, heap_end: 0, stack_end: 0 },
+        virtio_net: 0,
     };
     /// Size of the encoded form in bytes.
-    pub const BYTES: usize = 88;
+    pub const BYTES: usize = 96;
+    /// Size of the first tenders' page.
+    const BYTES_MIN: usize = 88;
     /// Offset of the features, which an entry may have to look at before it has a stack.
     pub const FEATURES_OFFSET: usize = 16;
 
@@ -257,18 +272,27 @@ impl Extension {
         put(&mut out, 64, &self.placement.heap_start.to_le_bytes());
         put(&mut out, 72, &self.placement.heap_end.to_le_bytes());
         put(&mut out, 80, &self.placement.stack_end.to_le_bytes());
+        put(&mut out, 88, &self.virtio_net.to_le_bytes());
         out
     }
 
+    /// Whether frames of the network device with this manifest index begin with a header.
+    pub const fn has_virtio_net(&self, index: usize) -> bool {
+        self.features.contains(Features::VNET) && self.virtio_net & (1 << index) != 0
+    }
+
     /// Reads the page; `None` under a tender that offers none (Solo5's), or another version.
-    /// A page longer than this version knows is accepted: later versions only append.
+    /// Later versions only append: what a longer page has more is not looked at, what a shorter one
+    /// lacks is zero.
     pub fn parse(page: &[u8]) -> Option<Self> {
+        let size = u32_at(page, 12)? as usize;
         let known = array::<8>(page, 0)? == MAGIC
             && u32_at(page, 8)? == EXTENSION_VERSION
-            && u32_at(page, 12)? as usize >= Self::BYTES;
+            && size >= Self::BYTES_MIN;
         if !known {
             return None;
         }
+        let appended = |offset| if offset + 8 <= size { u64_at(page, offset) } else { Some(0) };
         Some(Self {
             features: Features(u64_at(page, Self::FEATURES_OFFSET)?),
             read_only: u64_at(page, 24)?,
@@ -278,6 +302,7 @@ impl Extension {
                 heap_end: u64_at(page, 72)?,
                 stack_end: u64_at(page, 80)?,
             },
+            virtio_net: appended(88)?,
         })
     }
 }

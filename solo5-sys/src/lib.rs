@@ -8,6 +8,7 @@
 //! | [`manifest`] | the devices that a guest declares, and what the tender attached to them |
 //! | [`boot`] | the boot information that `rdi` points at on entry |
 //! | [`extension`] | what Nabla adds: a note that asks, a page that answers |
+//! | [`virtio_net`] | the header before frames whose checksums and segmentation are the wire's |
 //! | [`hypercall`] | the system calls a guest makes and the limits on their arguments |
 //!
 //! Nothing here touches memory that it was not handed as a slice, and nothing makes a system
@@ -22,5 +23,6 @@ pub mod hypercall;
 pub mod layout;
 pub mod manifest;
 pub mod note;
+pub mod virtio_net;
 
 pub mod bytes;

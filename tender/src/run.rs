@@ -193,6 +193,7 @@ impl Guest {
             read_only: self.granted.read_only,
             seed: if features.contains(Features::SEED) { entropy::bytes()? } else { [0; 32] },
             placement,
+            virtio_net: 0,
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),

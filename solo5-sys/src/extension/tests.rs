@@ -12,18 +12,17 @@ fn page_equals_golden_bytes() {
         read_only: 4,
         seed: [7; 32],
         placement: Placement { heap_start: 1, heap_end: 2, stack_end: 3 },
+        virtio_net: 5,
     };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 88, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 96, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(bytes[32..64], [7; 32]);
-    assert_eq!(
-        bytes[64..],
-        [[1, 0, 0, 0, 0, 0, 0, 0], [2, 0, 0, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 0, 0, 0]].concat()
-    );
+    let words = [1u8, 2, 3, 5].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[64..], words.concat());
 }
 
 #[test]
@@ -38,6 +37,24 @@ fn longer_pages_of_later_tenders_are_read() {
     bytes[..Extension::BYTES].copy_from_slice(&page.to_bytes());
     bytes[12] = 128;
     assert_eq!(Extension::parse(&bytes), Some(page));
+}
+
+#[test]
+fn shorter_pages_of_earlier_tenders_are_read() {
+    let page = Extension { features: Features::PPOLL, virtio_net: 2, ..Extension::NONE };
+    let mut bytes = page.to_bytes();
+    bytes[12] = 88;
+    assert_eq!(Extension::parse(&bytes), Some(Extension { virtio_net: 0, ..page }));
+    assert_eq!(Extension::parse(&bytes[..88]), Some(Extension { virtio_net: 0, ..page }));
+    bytes[12] = 87;
+    assert_eq!(Extension::parse(&bytes), None);
+}
+
+#[test]
+fn headers_are_granted_for_single_devices() {
+    let page = Extension { features: Features::VNET, virtio_net: 1 << 2, ..Extension::NONE };
+    assert!(page.has_virtio_net(2) && !page.has_virtio_net(1));
+    assert!(!Extension { features: Features::NONE, ..page }.has_virtio_net(2));
 }
 
 #[test]
@@ -87,10 +104,11 @@ proptest! {
         bits in any::<u64>(),
         read_only in any::<u64>(),
         seed in any::<[u8; 32]>(),
-        [heap_start, heap_end, stack_end] in any::<[u64; 3]>(),
+        [heap_start, heap_end, stack_end, virtio_net] in any::<[u64; 4]>(),
     ) {
         let placement = Placement { heap_start, heap_end, stack_end };
-        let page = Extension { features: Features::from_bits(bits), read_only, seed, placement };
+        let features = Features::from_bits(bits);
+        let page = Extension { features, read_only, seed, placement, virtio_net };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
     }
 

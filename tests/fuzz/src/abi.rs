@@ -110,8 +110,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         seeds.push(encode(&attached(devices)));
     }
     let placement = Placement { heap_start: 1 << 32, heap_end: 1 << 33, stack_end: 1 << 40 };
-    let extension =
-        Extension { features: Features::ALL, read_only: 1 << 2, seed: [7; 32], placement };
+    let extension = Extension {
+        features: Features::ALL,
+        read_only: 1 << 2,
+        seed: [7; 32],
+        placement,
+        virtio_net: 1 << 1,
+    };
     seeds.push(extension.to_bytes().to_vec());
     seeds
 }
