@@ -78,6 +78,7 @@ struct Guest {
     image: Image,
     granted: Request,
     manifest: Manifest,
+    virtio_net: u64,
     descriptors: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
@@ -103,7 +104,7 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
 
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
     let granted = inspect::grant(&image.request);
-    let Attached { manifest, mut descriptors, gateways, descriptions } =
+    let Attached { manifest, virtio_net, mut descriptors, gateways, descriptions } =
         device::attach(&options.devices, &image.manifest, &granted)?;
     let waiting = Waiting::of(&manifest, &granted);
     let policy = Policy::new(&manifest, &granted, options.memory_bytes);
@@ -134,6 +135,7 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         image,
         granted,
         manifest,
+        virtio_net,
         descriptors,
         waiting,
         null,
@@ -193,7 +195,7 @@ impl Guest {
             read_only: self.granted.read_only,
             seed: if features.contains(Features::SEED) { entropy::bytes()? } else { [0; 32] },
             placement,
-            virtio_net: 0,
+            virtio_net: self.virtio_net,
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{OwnedFd, RawFd};
 
-use solo5_sys::extension::Request;
+use solo5_sys::extension::{Features, Request};
 use solo5_sys::manifest::{Attachment, Device, DeviceKind, Manifest, Name};
 
 use crate::descriptors;
@@ -201,6 +201,8 @@ pub struct Attached {
     /// The manifest with its attachments, whose numbers are those that the guest will see
     /// ([`crate::descriptors`]).
     pub manifest: Manifest,
+    /// The network devices whose frames begin with virtio-net headers, as bits by manifest index.
+    pub virtio_net: u64,
     /// What they refer to, in the manifest's order.
     pub descriptors: Vec<OwnedFd>,
     /// The user-mode networks, whose gateways are not running yet.
@@ -221,6 +223,7 @@ pub fn attach(
     check(options, declared)?;
     let mut attached = Attached {
         manifest: *declared,
+        virtio_net: 0,
         descriptors: Vec::new(),
         gateways: Vec::new(),
         descriptions: Vec::new(),
@@ -231,8 +234,10 @@ pub fn attach(
         match device.kind {
             DeviceKind::Net => {
                 let options = options.nets.get(&name).cloned().unwrap_or_default();
-                let net = net::attach(&name, &options)
+                let headers = granted.features.contains(Features::VNET);
+                let net = net::attach(&name, &options, headers)
                     .map_err(|error| AttachError::Net { name: name.to_string(), error })?;
+                attached.virtio_net |= u64::from(net.headers) << index;
                 attached.add(index, &name, net.attachment(number), net.description, net.fd);
                 attached.gateways.extend(net.gateway);
             }

@@ -1,7 +1,8 @@
 //! Network devices: a TAP interface by its name, a descriptor that the caller opened, or a
 //! user-mode network with a gateway process at its other end.
 //!
-//! A device carries plain Ethernet frames, one per `read` or `write`, and never blocks.
+//! A device carries Ethernet frames, one per `read` or `write`, and never blocks. They are plain, or, for
+//! guests that ask for it and on TAPs that can, begin with a virtio-net header ([`tap`]).
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -15,6 +16,7 @@ use nix::sys::socket::{
 };
 use solo5_sys::manifest::{Attachment, Name};
 
+use super::tap::{Frames, Wire};
 use super::{OptionError, Typed, tap};
 use crate::entropy;
 use crate::policy::{Call, Condition, Rule};
@@ -40,6 +42,8 @@ pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing T
 
 /// MTU of everything that is not an interface, in bytes.
 const MTU_BYTES: u16 = 1500;
+/// Everything that is not an interface.
+const PLAIN: Wire = Wire { mtu_bytes: MTU_BYTES, frames: Frames::Plain };
 /// Room that is asked for in each direction of a user network's wire, in bytes.
 const WIRE_BUFFER_BYTES: usize = 4 << 20;
 /// Most ports that one network can publish.
@@ -203,6 +207,8 @@ pub(super) struct Net {
     pub(super) fd: OwnedFd,
     pub(super) description: String,
     pub(super) gateway: Option<Gateway>,
+    /// Frames begin with virtio-net headers.
+    pub(super) headers: bool,
     mac: [u8; 6],
     mtu_bytes: u16,
 }
@@ -213,7 +219,8 @@ impl Net {
     }
 }
 
-pub(super) fn attach(name: &Name, options: &Options) -> Result<Net, AttachError> {
+/// Attaches a device, with `headers` if the guest can take frames with virtio-net headers.
+pub(super) fn attach(name: &Name, options: &Options, headers: bool) -> Result<Net, AttachError> {
     if !options.publish.is_empty() && !options.needs_gateway() {
         return Err(AttachError::PublishWithoutGateway);
     }
@@ -224,19 +231,19 @@ pub(super) fn attach(name: &Name, options: &Options) -> Result<Net, AttachError>
     if options.needs_gateway() && mac[0] & 1 != 0 {
         return Err(AttachError::Multicast);
     }
-    let (fd, mtu_bytes, gateway) = match &options.source {
+    let (fd, wire, gateway) = match &options.source {
         Some(Source::Interface(interface)) => {
-            let tap = tap::open(interface)?;
-            (tap.fd, tap.mtu_bytes, None)
+            let tap = tap::open(interface, headers)?;
+            (tap.fd, tap.wire, None)
         }
         Some(Source::Descriptor(number)) => {
             let fd = adopt(*number)?;
-            let mtu_bytes = inspect(fd.as_fd())?;
-            (fd, mtu_bytes, None)
+            let wire = inspect(fd.as_fd(), headers)?;
+            (fd, wire, None)
         }
         Some(Source::User) | None => {
             let (fd, gateway) = make_gateway(name, mac, &options.publish)?;
-            (fd, MTU_BYTES, Some(gateway))
+            (fd, PLAIN, Some(gateway))
         }
     };
     set_non_blocking(fd.as_fd())?;
@@ -244,11 +251,12 @@ pub(super) fn attach(name: &Name, options: &Options) -> Result<Net, AttachError>
         Some(gateway) => gateway.gateway.published().map_err(AttachError::Gateway)?,
         None => Vec::new(),
     };
-    let description = describe(options, mac, mtu_bytes, &published);
-    Ok(Net { fd, description, gateway, mac, mtu_bytes })
+    let description = describe(options, mac, &wire, &published);
+    let Wire { mtu_bytes, frames } = wire;
+    Ok(Net { fd, description, gateway, headers: frames == Frames::WithHeaders, mac, mtu_bytes })
 }
 
-fn describe(options: &Options, mac: [u8; 6], mtu_bytes: u16, published: &[Publish]) -> String {
+fn describe(options: &Options, mac: [u8; 6], wire: &Wire, published: &[Publish]) -> String {
     let source = match &options.source {
         Some(Source::Interface(interface)) => interface.clone(),
         Some(Source::Descriptor(fd)) => format!("@{fd}"),
@@ -257,7 +265,14 @@ fn describe(options: &Options, mac: [u8; 6], mtu_bytes: u16, published: &[Publis
     let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
     let ports: String =
         published.iter().map(|p| format!(", {} -> {}", p.host, p.guest_port)).collect();
-    format!("{source}, mac {mac}, mtu {mtu_bytes}{ports}")
+    let frames = match &wire.frames {
+        Frames::Plain => String::new(),
+        Frames::WithHeaders => ", virtio-net headers".to_owned(),
+        Frames::Refused(reason) => {
+            format!(", plain frames, as the kernel refuses headers: {reason}")
+        }
+    };
+    format!("{source}, mac {mac}, mtu {}{frames}{ports}", wire.mtu_bytes)
 }
 
 fn random_mac() -> Result<[u8; 6], entropy::Error> {
@@ -284,13 +299,13 @@ fn adopt(number: RawFd) -> Result<OwnedFd, AttachError> {
     Ok(unsafe { OwnedFd::from_raw_fd(number) })
 }
 
-/// The MTU of an adopted descriptor, if it carries frames.
-fn inspect(fd: BorrowedFd<'_>) -> Result<u16, AttachError> {
-    if let Some(mtu_bytes) = tap::inspect(fd)? {
-        return Ok(mtu_bytes);
+/// The wire behind an adopted descriptor, if it carries frames.
+fn inspect(fd: BorrowedFd<'_>, headers: bool) -> Result<Wire, AttachError> {
+    if let Some(wire) = tap::inspect(fd, headers)? {
+        return Ok(wire);
     }
     match getsockopt(&fd, sockopt::SockType) {
-        Ok(SockType::Datagram | SockType::SeqPacket) => Ok(MTU_BYTES),
+        Ok(SockType::Datagram | SockType::SeqPacket) => Ok(PLAIN),
         _ => Err(AttachError::NoFrames(fd.as_raw_fd())),
     }
 }
@@ -380,15 +395,29 @@ mod tests {
     }
 
     #[test]
+    fn what_frames_are_is_told() {
+        let options =
+            Options { source: Some(Source::Interface("tap0".into())), ..Options::default() };
+        let described = |frames| describe(&options, [2; 6], &Wire { mtu_bytes: 1500, frames }, &[]);
+        let plain = "tap0, mac 02:02:02:02:02:02, mtu 1500";
+        assert_eq!(described(Frames::Plain), plain);
+        assert_eq!(described(Frames::WithHeaders), format!("{plain}, virtio-net headers"));
+        assert_eq!(
+            described(Frames::Refused("TUNSETOFFLOAD: EINVAL".into())),
+            format!("{plain}, plain frames, as the kernel refuses headers: TUNSETOFFLOAD: EINVAL")
+        );
+    }
+
+    #[test]
     fn a_descriptor_must_carry_frames() {
         let none = SockFlag::SOCK_CLOEXEC;
         let (seqpacket, _other) =
             socketpair(AddressFamily::Unix, SockType::SeqPacket, None, none).unwrap();
-        assert_eq!(inspect(seqpacket.as_fd()).unwrap(), MTU_BYTES);
+        assert_eq!(inspect(seqpacket.as_fd(), true).unwrap(), PLAIN);
         let (stream, _other) =
             socketpair(AddressFamily::Unix, SockType::Stream, None, none).unwrap();
-        assert!(matches!(inspect(stream.as_fd()), Err(AttachError::NoFrames(_))));
+        assert!(matches!(inspect(stream.as_fd(), false), Err(AttachError::NoFrames(_))));
         let file = std::fs::File::open("/dev/null").unwrap();
-        assert!(matches!(inspect(file.as_fd()), Err(AttachError::NoFrames(_))));
+        assert!(matches!(inspect(file.as_fd(), false), Err(AttachError::NoFrames(_))));
     }
 }

@@ -1,7 +1,8 @@
 //! TAP interfaces of the host: opening one by name, and asking a descriptor whether it is one.
 //!
-//! The only module that makes `ioctl` calls. It creates no interfaces and changes none, but for
-//! switching off offloads that plain frames cannot express.
+//! The only module that makes `ioctl` calls. It creates no interfaces and changes none, but for their
+//! offloads, which an interface keeps from one user to the next: they are switched off where frames
+//! are plain, which cannot express them, and on where frames begin with virtio-net headers.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -11,10 +12,17 @@ use std::os::unix::fs::OpenOptionsExt;
 use libc::ifreq;
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
+use solo5_sys::virtio_net::HEADER_BYTES;
 
 const IFF_TAP: u16 = 0x0002;
 const IFF_NO_PI: u16 = 0x1000;
 const IFF_VNET_HDR: u16 = 0x4000;
+/// What a guest with headers takes (`linux/if_tun.h`): frames without checksums, and TCP segments
+/// longer than the MTU. Not those with ECN's special case, and not UDP.
+const OFFLOADS: libc::c_int = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+const TUN_F_CSUM: libc::c_int = 0x01;
+const TUN_F_TSO4: libc::c_int = 0x02;
+const TUN_F_TSO6: libc::c_int = 0x04;
 
 mod ioctl {
     use libc::{c_int, c_uint, ifreq};
@@ -29,6 +37,8 @@ mod ioctl {
         tun_set_offload,
         nix::request_code_write!(b'T', 208, size_of::<c_uint>())
     );
+    nix::ioctl_write_ptr!(tun_set_header_bytes, b'T', 216, c_int);
+    nix::ioctl_write_ptr!(tun_set_little_endian, b'T', 220, c_int);
     nix::ioctl_read_bad!(
         tun_get_iff,
         nix::request_code_read!(b'T', 210, size_of::<c_uint>()),
@@ -56,6 +66,9 @@ pub enum Error {
     /// A kernel without TAPs, or not as needed.
     #[error("the kernel's TAP driver lacks plain frames (IFF_TAP, IFF_NO_PI)")]
     Features,
+    /// A kernel whose TAPs have no headers.
+    #[error("the kernel's TAP driver lacks virtio-net headers (IFF_VNET_HDR)")]
+    NoHeaders,
     /// Somebody else's interface.
     #[error(
         "not permitted to use the network interface '{0}': give it to you by `ip tuntap add ... user $USER`"
@@ -77,9 +90,14 @@ pub enum Error {
         /// The name received.
         got: String,
     },
-    /// A descriptor whose frames carry headers that a guest does not expect.
-    #[error("the TAP behind @{0} was opened with IFF_VNET_HDR, as a TUN or without IFF_NO_PI")]
+    /// A descriptor whose frames carry headers that the guest does not expect.
+    #[error(
+        "the TAP behind @{0} was opened with IFF_VNET_HDR, and this unikernel takes plain frames"
+    )]
     Headers(i32),
+    /// A descriptor that carries something else than frames.
+    #[error("the TAP behind @{0} was opened as a TUN or without IFF_NO_PI")]
+    NoFrames(i32),
     /// Another failure.
     #[error("cannot use the network interface '{name}': {call}: {error}")]
     Call {
@@ -92,42 +110,62 @@ pub enum Error {
     },
 }
 
+/// What frames look like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Frames {
+    /// Ethernet, with checksums, no longer than the MTU permits.
+    Plain,
+    /// The same, as the kernel has refused headers for this reason.
+    Refused(String),
+    /// Each begins with a [`solo5_sys::virtio_net::Header`].
+    WithHeaders,
+}
+
+/// What a guest must know of a wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wire {
+    /// Its MTU in bytes.
+    pub mtu_bytes: u16,
+    /// Its frames.
+    pub frames: Frames,
+}
+
 /// An open TAP.
 #[derive(Debug)]
 pub struct Tap {
     /// Its descriptor, non-blocking.
     pub fd: OwnedFd,
-    /// Its MTU in bytes.
-    pub mtu_bytes: u16,
+    /// It.
+    pub wire: Wire,
 }
 
-/// Attaches to an existing interface that is up.
+/// Attaches to an existing interface that is up, with `headers` before frames if they are wanted and the
+/// kernel can.
 ///
 /// # Errors
 /// If there is none, or it cannot be used.
-pub fn open(name: &str) -> Result<Tap, Error> {
-    let missing = || Error::Missing(name.to_owned());
-    let mut request = request_for(name).ok_or_else(missing)?;
+pub fn open(name: &str, headers: bool) -> Result<Tap, Error> {
+    let mut request = request_for(name).ok_or_else(|| Error::Missing(name.to_owned()))?;
     // Without this check, the kernel would make a new interface of that name.
     check_up(name, &mut request)?;
-    let tun = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .custom_flags(libc::O_NONBLOCK)
-        .open("/dev/net/tun")
-        .map_err(Error::Open)?;
-    check_features(&tun)?;
-    set_interface(&tun, name)?;
-    switch_off_offloads(tun.as_fd(), name)?;
-    Ok(Tap { mtu_bytes: mtu_bytes(name, &mut request)?, fd: tun.into() })
+    let (fd, frames) = match headers.then(|| attach(name, IFF_VNET_HDR)) {
+        None => (attach(name, 0)?, Frames::Plain),
+        Some(Ok(fd)) => (fd, Frames::WithHeaders),
+        Some(Err(refused @ (Error::NoHeaders | Error::Call { .. }))) => {
+            (attach(name, 0)?, Frames::Refused(refused.to_string()))
+        }
+        Some(Err(error)) => return Err(error),
+    };
+    Ok(Tap { fd, wire: Wire { mtu_bytes: mtu_bytes(name, &mut request)?, frames } })
 }
 
-/// The MTU of the TAP that `fd` is attached to; `None` if it is no TAP or TUN at all. Its offloads are
-/// switched off, as whoever opened it, or had the interface before, may have switched them on.
+/// The wire of the TAP that `fd` is attached to; `None` if it is no TAP or TUN at all. Whether frames have
+/// headers was decided by whoever opened it. The offloads are set as that needs, whatever they were.
 ///
 /// # Errors
-/// If it is one whose frames are not plain, or its MTU cannot be read.
-pub fn inspect(fd: BorrowedFd<'_>) -> Result<Option<u16>, Error> {
+/// If frames have headers although `headers` does not want them, if it carries no frames, or if its
+/// MTU cannot be read.
+pub fn inspect(fd: BorrowedFd<'_>, headers: bool) -> Result<Option<Wire>, Error> {
     let mut request = empty_request();
     // SAFETY: `request` is a writable `ifreq`, which is what the call fills in; a descriptor of
     // another kind refuses the call.
@@ -135,12 +173,31 @@ pub fn inspect(fd: BorrowedFd<'_>) -> Result<Option<u16>, Error> {
         return Ok(None);
     }
     let flags = flags(&request);
-    if flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR) != IFF_TAP | IFF_NO_PI {
-        return Err(Error::Headers(fd.as_raw_fd()));
+    if flags & (IFF_TAP | IFF_NO_PI) != IFF_TAP | IFF_NO_PI {
+        return Err(Error::NoFrames(fd.as_raw_fd()));
     }
     let name = name_of(&request);
-    switch_off_offloads(fd, &name)?;
-    mtu_bytes(&name, &mut request).map(Some)
+    let frames = match (flags & IFF_VNET_HDR != 0, headers) {
+        (false, _) => Frames::Plain,
+        (true, true) => Frames::WithHeaders,
+        (true, false) => return Err(Error::Headers(fd.as_raw_fd())),
+    };
+    set_offloads(fd, &name, flags)?;
+    Ok(Some(Wire { mtu_bytes: mtu_bytes(&name, &mut request)?, frames }))
+}
+
+/// A descriptor of the interface, whose frames have headers if `headers` is [`IFF_VNET_HDR`].
+fn attach(name: &str, headers: u16) -> Result<OwnedFd, Error> {
+    let tun = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK)
+        .open("/dev/net/tun")
+        .map_err(Error::Open)?;
+    check_features(&tun, headers)?;
+    set_interface(&tun, name, headers)?;
+    set_offloads(tun.as_fd(), name, headers)?;
+    Ok(tun.into())
 }
 
 fn check_up(name: &str, request: &mut ifreq) -> Result<(), Error> {
@@ -155,25 +212,43 @@ fn check_up(name: &str, request: &mut ifreq) -> Result<(), Error> {
     }
 }
 
-/// Has the kernel hand over frames that are no longer than the MTU permits and have their checksums.
-/// An interface keeps its offloads from one user to the next.
-fn switch_off_offloads(fd: BorrowedFd<'_>, name: &str) -> Result<(), Error> {
+/// Has the kernel hand over what frames can express: without headers only such as are no longer than
+/// the MTU permits and have their checksums. An interface keeps its offloads, and the size and order of
+/// its headers, from one user to the next.
+fn set_offloads(fd: BorrowedFd<'_>, name: &str, flags: u16) -> Result<(), Error> {
+    let headers = flags & IFF_VNET_HDR != 0;
+    if headers {
+        let bytes = HEADER_BYTES as libc::c_int;
+        // SAFETY: the call reads one integer at the pointer.
+        unsafe { ioctl::tun_set_header_bytes(fd.as_raw_fd(), &raw const bytes) }
+            .map_err(call(name, "TUNSETVNETHDRSZ"))?;
+        let yes: libc::c_int = 1;
+        // SAFETY: as above.
+        unsafe { ioctl::tun_set_little_endian(fd.as_raw_fd(), &raw const yes) }
+            .map_err(call(name, "TUNSETVNETLE"))?;
+    }
+    let offloads = if headers { OFFLOADS } else { 0 };
     // SAFETY: takes no pointer.
-    unsafe { ioctl::tun_set_offload(fd.as_raw_fd(), 0) }.map_err(call(name, "TUNSETOFFLOAD"))?;
+    unsafe { ioctl::tun_set_offload(fd.as_raw_fd(), offloads) }
+        .map_err(call(name, "TUNSETOFFLOAD"))?;
     Ok(())
 }
 
-fn check_features(tun: &File) -> Result<(), Error> {
+fn check_features(tun: &File, headers: u16) -> Result<(), Error> {
     let mut features: libc::c_uint = 0;
     // SAFETY: `features` is writable and of the size that the call fills in.
     let result = unsafe { ioctl::tun_get_features(tun.as_raw_fd(), &raw mut features) };
-    let needed = u32::from(IFF_TAP | IFF_NO_PI);
-    if result.is_ok() && features & needed == needed { Ok(()) } else { Err(Error::Features) }
+    let has = |flags: u16| features & u32::from(flags) == u32::from(flags);
+    match result {
+        Ok(_) if has(IFF_TAP | IFF_NO_PI | headers) => Ok(()),
+        Ok(_) if has(IFF_TAP | IFF_NO_PI) => Err(Error::NoHeaders),
+        _ => Err(Error::Features),
+    }
 }
 
-fn set_interface(tun: &File, name: &str) -> Result<(), Error> {
+fn set_interface(tun: &File, name: &str, headers: u16) -> Result<(), Error> {
     let mut request = request_for(name).ok_or_else(|| Error::Missing(name.to_owned()))?;
-    request.ifr_ifru.ifru_flags = (IFF_TAP | IFF_NO_PI) as libc::c_short;
+    request.ifr_ifru.ifru_flags = (IFF_TAP | IFF_NO_PI | headers) as libc::c_short;
     // SAFETY: `request` is an `ifreq` with a terminated name and flags; the call reads it and
     // writes the name back, hence the mutable pointer.
     let result = unsafe { ioctl::tun_set_iff(tun.as_raw_fd(), &raw mut request) };
@@ -242,14 +317,16 @@ mod tests {
 
     #[test]
     fn a_missing_interface_is_named() {
-        assert!(matches!(open("nosuchtap0"), Err(Error::Missing(name)) if name == "nosuchtap0"));
-        assert!(matches!(open("a-name-longer-than-15"), Err(Error::Missing(_))));
-        assert!(matches!(open(""), Err(Error::Missing(_))));
+        assert!(
+            matches!(open("nosuchtap0", true), Err(Error::Missing(name)) if name == "nosuchtap0")
+        );
+        assert!(matches!(open("a-name-longer-than-15", true), Err(Error::Missing(_))));
+        assert!(matches!(open("", false), Err(Error::Missing(_))));
     }
 
     #[test]
     fn other_descriptors_are_no_taps() {
         let file = File::open("/dev/null").unwrap();
-        assert!(matches!(inspect(file.as_fd()), Ok(None)));
+        assert!(matches!(inspect(file.as_fd(), true), Ok(None)));
     }
 }

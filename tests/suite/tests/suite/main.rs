@@ -7,6 +7,7 @@ mod hostile;
 mod httpd;
 mod jail;
 mod network;
+mod offload;
 mod solo5;
 mod xtask;
 
@@ -62,6 +63,7 @@ fn main() -> ExitCode {
         .chain(confinement::cases())
         .chain(jail::cases())
         .chain(network::cases())
+        .chain(offload::cases())
         .chain(solo5::cases())
         .chain(httpd::cases())
         .chain(xtask::cases());
