@@ -11,6 +11,8 @@ use crate::{Duration, ETHERNET_HEADER_BYTES};
 pub const MTU_MIN: usize = 576;
 /// The largest IP MTU whose frame length still fits in 16 bits.
 pub const MTU_MAX: usize = 65_535 - ETHERNET_HEADER_BYTES;
+/// Size of the virtio-net header that begins each frame with [`Config::offload`].
+pub const VNET_HEADER_BYTES: usize = 10;
 /// TCP windows end at 1 GiB (RFC 7323).
 const BUFFER_BYTES_MAX: usize = 1 << 30;
 const BUFFER_BYTES_MIN: usize = 536;
@@ -31,12 +33,23 @@ pub struct Config {
     pub limits: Limits,
     /// Takes packets for every IPv4 destination, and answers ARP for each: for a gateway.
     pub any_ip: bool,
+    /// Every frame to and from the stack begins with a `virtio_net_hdr` of [`VNET_HEADER_BYTES`]; the stack
+    /// sends large segments, up to 64 KB, and leaves checksums to the wire.
+    pub offload: bool,
 }
 
 impl Config {
     /// Default limits, and only the stack's own address is served.
     pub fn new(mac: [u8; 6], mtu: usize, seed: u64) -> Self {
-        Self { mac, mtu, seed, limits: Limits::default(), any_ip: false }
+        Self { mac, mtu, seed, limits: Limits::default(), any_ip: false, offload: false }
+    }
+
+    /// The longest frame that the owner must be able to take from the wire, in bytes.
+    pub fn frame_bytes_max(&self) -> usize {
+        match self.offload {
+            true => VNET_HEADER_BYTES + ETHERNET_HEADER_BYTES + 65_535,
+            false => self.mtu + ETHERNET_HEADER_BYTES,
+        }
     }
 
     pub(crate) fn validate(&self) -> Result<(), ConfigError> {

@@ -89,7 +89,7 @@ mod tcp;
 mod udp;
 mod wire;
 
-pub use config::{Config, ConfigError, Limits, MTU_MAX, MTU_MIN};
+pub use config::{Config, ConfigError, Limits, MTU_MAX, MTU_MIN, VNET_HEADER_BYTES};
 pub use connect::ConnectError;
 pub use connection::{CloseReason, ConnectionId, ConnectionState};
 pub use counters::Counters;

@@ -54,7 +54,7 @@ impl Stack {
     /// If the configuration cannot work, or there is no memory for its tables.
     pub fn new(config: Config, now: Instant) -> Result<Self, ConfigError> {
         config.validate()?;
-        let Config { mac, mtu, seed, limits, any_ip } = config;
+        let Config { mac, mtu, seed, limits, any_ip, offload: _ } = config;
         let key = HashKey::from_seed(seed);
         let mut frames = Frames::new(limits.frames_queued, mtu + ETHERNET_HEADER_BYTES)?;
         let mut interface = new_interface(mac, mtu, key.hash(&[0]), &mut frames, now);
