@@ -14,7 +14,8 @@ pub fn args() -> Vec<String> {
 /// The value of the last argument of the form `NAME=VALUE`.
 ///
 /// The runtime itself reads `--log=LEVEL`, and for each network device `--ipv4:DEVICE=ADDRESS/LENGTH`
-/// with `--ipv4-gateway:DEVICE=ADDRESS` (for the only device also without `:DEVICE`).
+/// with `--ipv4-gateway:DEVICE=ADDRESS` (for the only device also without `:DEVICE`). With a network device
+/// also `--spin=off|MICROSECONDS`: how long it looks for frames before it sleeps, while they come close together.
 pub fn option(name: &str) -> Option<String> {
     boot::with(|boot| find_option(&boot.command_line, name).map(ToString::to_string))
 }

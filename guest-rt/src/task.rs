@@ -12,8 +12,9 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::{Context, Poll, Waker};
 
 use crate::exit::{ExitStatus, Termination, exit};
+use crate::net::devices;
 use crate::single_thread::SingleThread;
-use crate::{net, time};
+use crate::time;
 
 static TASKS: SingleThread<Tasks> = SingleThread::new(Tasks::new());
 static READY: SingleThread<VecDeque<TaskId>> = SingleThread::new(VecDeque::new());
@@ -54,7 +55,9 @@ where
 {
     spawn(async move {
         let status: ExitStatus = main().await.status();
-        net::drive(time::refresh());
+        let now = time::refresh();
+        devices::receive(now);
+        devices::flush(now);
         exit(status)
     });
     loop {
@@ -65,16 +68,17 @@ where
 fn turn() {
     let mut now = time::refresh();
     time::fire(now);
-    net::drive(now);
+    devices::receive(now);
     if run_ready() {
         // The tasks may have taken long, and what came due meanwhile is not to wait for that again.
         now = time::refresh();
-        net::flush(now);
     }
+    // Only now, so that acknowledgements go out with the tasks' answers.
+    devices::flush(now);
     if READY.with(|ready| ready.is_empty()) {
         let timer = time::fire(now);
         if READY.with(|ready| ready.is_empty()) {
-            net::wait(now, timer);
+            devices::wait(now, timer);
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::single_thread::SingleThread;
 pub struct Instant(u64);
 
 impl Instant {
+    /// The clock's epoch.
+    pub(crate) const EPOCH: Self = Self(0);
+
     /// The time that has passed since `earlier`; zero if that is later.
     pub const fn duration_since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
@@ -113,8 +116,8 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
     .await
 }
 
-static START: SingleThread<Instant> = SingleThread::new(Instant(0));
-static RECENT: SingleThread<Instant> = SingleThread::new(Instant(0));
+static START: SingleThread<Instant> = SingleThread::new(Instant::EPOCH);
+static RECENT: SingleThread<Instant> = SingleThread::new(Instant::EPOCH);
 static TIMERS: SingleThread<Timers> = SingleThread::new(Timers::new());
 
 pub(crate) fn mark_start() {

@@ -1,7 +1,8 @@
-//! A device's address from the command line.
+//! A device's address from the command line, and how long the guest looks before it sleeps.
 
 use alloc::format;
 use core::net::Ipv4Addr;
+use core::time::Duration;
 
 use super::Error;
 use crate::args;
@@ -25,6 +26,28 @@ pub(crate) fn static_address(name: &str, only: bool) -> Result<Option<StaticAddr
         args::option(&format!("{option}:{name}")).or_else(unnamed)
     };
     parse(find("--ipv4").as_deref(), find("--ipv4-gateway").as_deref())
+}
+
+/// How long to look for frames at most before sleeping, if nothing is said.
+const PATIENCE: Duration = Duration::from_micros(50);
+const PATIENCE_MAX_US: u64 = 10_000;
+
+/// The setting `--spin`: how long to look for frames before sleeping, while waits are short.
+pub(crate) fn patience() -> Result<Duration, Error> {
+    parse_patience(args::option("--spin").as_deref())
+}
+
+fn parse_patience(text: Option<&str>) -> Result<Duration, Error> {
+    let Some(text) = text else { return Ok(PATIENCE) };
+    if text == "off" {
+        return Ok(Duration::ZERO);
+    }
+    match text.parse() {
+        Ok(microseconds @ 0..=PATIENCE_MAX_US) => Ok(Duration::from_micros(microseconds)),
+        _ => Err(Error::Config(format!(
+            "--spin={text} is neither `off` nor 0 to 10000 microseconds"
+        ))),
+    }
 }
 
 fn parse(address: Option<&str>, gateway: Option<&str>) -> Result<Option<StaticAddress>, Error> {
@@ -65,6 +88,19 @@ mod tests {
         };
         assert_eq!(parse(Some("10.0.0.2/24"), Some("10.0.0.1")), Ok(Some(setting)));
         assert_eq!(parse(None, None), Ok(None));
+    }
+
+    #[test]
+    fn patience_is_off_or_microseconds() {
+        assert_eq!(parse_patience(None), Ok(PATIENCE));
+        assert_eq!(parse_patience(Some("off")), Ok(Duration::ZERO));
+        assert_eq!(parse_patience(Some("50")), Ok(Duration::from_micros(50)));
+        for refused in ["", "on", "-1", "10001", "5us"] {
+            let Err(Error::Config(text)) = parse_patience(Some(refused)) else {
+                panic!("{refused} was taken");
+            };
+            assert!(text.starts_with("--spin="), "{text}");
+        }
     }
 
     #[test]

@@ -1,25 +1,36 @@
-//! The driver of one network device: frames between its descriptor and its stack.
+//! The driver of one network device: frames between its descriptor and its stack, with few calls.
+//!
+//! How many frames are read in a row follows the load. A read that finds nothing costs a call, so
+//! after the one frame that ended a wait none is tried; while frames keep coming, twice as many are
+//! read before the tasks get their turn, until one read finds nothing.
 
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use core::task::Waker;
 
-use netstack::{ETHERNET_HEADER_BYTES, Stack};
+use netstack::Stack;
 use solo5_sys::extension::Features;
 
 use crate::boot;
 use crate::hypercall::{self, Errno, PollFd};
 use crate::time::Instant;
 
-/// Frames that are read before tasks get their turn.
-const BURST: usize = 64;
+/// What is read at most before tasks get their turn.
+const BURST_FRAMES_MAX: usize = 64;
+const BURST_BYTES_MAX: usize = 256 << 10;
 
 pub(crate) struct Device {
     name: String,
     pub(crate) fd: i32,
     stack: RefCell<Stack>,
     frame: RefCell<Vec<u8>>,
+    /// Frames to read in a row.
+    burst: Cell<usize>,
+    /// The last burst was filled, and there was no sleep since.
+    is_flowing: Cell<bool>,
+    /// Nothing is there to read, as `ppoll` has said since the last turn.
+    is_quiet: Cell<bool>,
     /// The last write found the wire full.
     blocked: Cell<bool>,
     /// The other end of the wire is closed.
@@ -29,12 +40,15 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(name: &str, fd: i32, mtu_bytes: usize, stack: Stack) -> Self {
+    pub(crate) fn new(name: &str, fd: i32, frame_bytes_max: usize, stack: Stack) -> Self {
         Self {
             name: name.into(),
             fd,
             stack: RefCell::new(stack),
-            frame: RefCell::new(alloc::vec![0; mtu_bytes + ETHERNET_HEADER_BYTES]),
+            frame: RefCell::new(alloc::vec![0; frame_bytes_max]),
+            burst: Cell::new(1),
+            is_flowing: Cell::new(false),
+            is_quiet: Cell::new(false),
             blocked: Cell::new(false),
             gone: Cell::new(false),
             waiters: RefCell::default(),
@@ -46,55 +60,92 @@ impl Device {
         f(&mut self.stack.borrow_mut())
     }
 
-    pub(crate) fn drive(&self, now: Instant) {
-        self.receive(now);
-        self.flush(now);
-        self.wake_waiters();
+    /// Takes in frames; whether there were any.
+    pub(crate) fn receive(&self, now: Instant) -> bool {
+        if self.is_quiet.take() || self.gone.get() {
+            return false;
+        }
+        self.read_burst(now) > 0
     }
 
-    fn receive(&self, now: Instant) {
+    /// Reads at most a burst and returns how many frames it had.
+    fn read_burst(&self, now: Instant) -> usize {
         let mut frame = self.frame.borrow_mut();
         let mut stack = self.stack.borrow_mut();
-        for _ in 0..BURST {
-            if self.gone.get() {
-                return;
-            }
+        let (mut frames, mut bytes_left) = (0, BURST_BYTES_MAX);
+        while frames < self.burst.get() && bytes_left > 0 {
             match hypercall::read(self.fd, &mut frame) {
                 // A closed socket reads as empty; a TAP never does.
-                Ok(0) => self.close("its other end is closed"),
-                Ok(bytes) => stack.receive(now.to_netstack(), &frame[..bytes]),
-                Err(Errno::AGAIN) => return,
+                Ok(0) => {
+                    self.close("its other end is closed");
+                    return frames;
+                }
+                Ok(bytes) => {
+                    stack.receive(now.to_netstack(), &frame[..bytes]);
+                    frames += 1;
+                    bytes_left = bytes_left.saturating_sub(bytes);
+                }
+                Err(Errno::AGAIN) => {
+                    self.is_flowing.set(false);
+                    self.burst.set(frames.max(1));
+                    return frames;
+                }
                 Err(Errno::INTERRUPTED) => {}
-                Err(Errno(number)) => self.close(&alloc::format!("the host's error {number}")),
+                Err(Errno(number)) => {
+                    self.close(&alloc::format!("the host's error {number}"));
+                    return frames;
+                }
             }
         }
+        if self.is_flowing.replace(true) {
+            self.burst.set((2 * self.burst.get()).min(BURST_FRAMES_MAX));
+        }
+        frames
     }
 
-    /// Lets the stack work until it has nothing to say or the wire is full.
-    pub(crate) fn flush(&self, now: Instant) {
+    /// Lets the stack work until it has nothing to say or the wire is full; whether a frame went out.
+    pub(crate) fn flush(&self, now: Instant) -> bool {
+        let sent = self.write(now);
+        self.wake_waiters();
+        sent
+    }
+
+    fn write(&self, now: Instant) -> bool {
+        let mut sent = false;
         if self.gone.get() {
             // A write would end the guest by SIGPIPE.
-            return;
+            return sent;
         }
         let mut stack = self.stack.borrow_mut();
         self.blocked.set(false);
         loop {
             stack.poll(now.to_netstack());
             if stack.front_frame().is_none() {
-                return;
+                return sent;
             }
             while let Some(frame) = stack.front_frame() {
                 match hypercall::write(self.fd, frame) {
                     Err(Errno::INTERRUPTED) => continue,
                     Err(Errno::AGAIN) => {
                         self.blocked.set(true);
-                        return;
+                        return sent;
                     }
                     // A wire may lose frames, and this one has: the peers' stacks repair that.
                     Ok(_) | Err(_) => stack.pop_frame(),
                 }
+                sent = true;
             }
         }
+    }
+
+    /// The guest is about to sleep, so what comes then is no longer the same flow.
+    pub(crate) fn expect_sleep(&self) {
+        self.is_flowing.set(false);
+    }
+
+    /// Skips the next look, as there is nothing to read.
+    pub(crate) fn mark_quiet(&self) {
+        self.is_quiet.set(true);
     }
 
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {

@@ -6,7 +6,9 @@
 
 mod config;
 mod device;
+pub(crate) mod devices;
 mod error;
+mod pace;
 mod tcp;
 mod udp;
 
@@ -21,14 +23,9 @@ use alloc::vec::Vec;
 use core::future::poll_fn;
 use core::net::{Ipv4Addr, SocketAddr};
 use core::task::Poll;
-use core::time::Duration;
 
-use solo5_sys::extension::Features;
 use solo5_sys::manifest::{Attachment, DeviceKind};
 
-use crate::hypercall::{self, PollFd};
-use crate::single_thread::SingleThread;
-use crate::time::Instant;
 use crate::{boot, entropy, time};
 use config::StaticAddress;
 use device::Device;
@@ -36,8 +33,6 @@ use device::Device;
 /// A network device with its stack. Clones share it.
 #[derive(Clone)]
 pub struct Net(Rc<Device>);
-
-static DEVICES: SingleThread<Vec<Rc<Device>>> = SingleThread::new(Vec::new());
 
 /// Brings up the device of that name with the default limits.
 ///
@@ -52,31 +47,30 @@ pub fn open(name: &str) -> Result<Net, Error> {
 /// # Errors
 /// As for [`open`].
 pub fn open_with(name: &str, limits: Limits) -> Result<Net, Error> {
-    let (mac, mtu_bytes, fd, only) = boot::with(|boot| {
-        let (_, device) = boot.manifest.find(name, DeviceKind::Net).ok_or(Error::NoDevice)?;
-        let nets = boot.manifest.devices().filter(|(_, d)| d.kind == DeviceKind::Net).count();
-        match device.attachment {
-            Some(Attachment::Net { mac, mtu_bytes, fd }) => Ok((mac, mtu_bytes, fd, nets == 1)),
-            _ => Err(Error::NoDevice),
-        }
-    })?;
-    if DEVICES.with(|devices| devices.iter().any(|device| device.fd == fd)) {
-        return Err(Error::Busy);
-    }
+    let manifest = boot::with(|boot| boot.manifest);
+    let (index, device) = manifest.find(name, DeviceKind::Net).ok_or(Error::NoDevice)?;
+    let Some(Attachment::Net { mac, mtu_bytes, fd }) = device.attachment else {
+        return Err(Error::NoDevice);
+    };
+    let is_only = manifest.devices().filter(|(_, d)| d.kind == DeviceKind::Net).count() == 1;
+    devices::check_free(fd)?;
+    let patience = config::patience()?;
     let mut stack_config =
         netstack::Config::new(mac, usize::from(mtu_bytes), entropy::random_u64());
     stack_config.limits = limits;
+    stack_config.offload = boot::with(|boot| boot.extension.has_virtio_net(index));
+    let frame_bytes_max = stack_config.frame_bytes_max();
     let now = time::now().to_netstack();
     let mut stack =
         netstack::Stack::new(stack_config, now).map_err(|e| Error::Config(e.to_string()))?;
-    match config::static_address(name, only)? {
+    match config::static_address(name, is_only)? {
         Some(StaticAddress { address, prefix_len, gateway }) => stack
             .set_ipv4(address, prefix_len, gateway)
             .map_err(|e| Error::Config(e.to_string()))?,
         None => stack.start_dhcp(now),
     }
-    let device = Rc::new(Device::new(name, fd, usize::from(mtu_bytes), stack));
-    DEVICES.with(|devices| devices.push(Rc::clone(&device)));
+    let device = Rc::new(Device::new(name, fd, frame_bytes_max, stack));
+    devices::add(&device, patience);
     Ok(Net(device))
 }
 
@@ -137,59 +131,4 @@ impl embedded_nal_async::TcpConnect for Net {
     async fn connect(&self, remote: SocketAddr) -> Result<TcpStream, Error> {
         Net::connect(self, remote).await
     }
-}
-
-fn each(mut f: impl FnMut(&Device)) {
-    DEVICES.with(|devices| devices.iter().for_each(|device| f(device)));
-}
-
-/// Moves frames in and out of every device and lets the stacks work.
-pub(crate) fn drive(now: Instant) {
-    each(|device| device.drive(now));
-}
-
-/// Lets the stacks work and moves frames out.
-pub(crate) fn flush(now: Instant) {
-    each(|device| device.flush(now));
-}
-
-/// Yields until a device is ready, a stack's deadline has come, or `timer` has.
-pub(crate) fn wait(now: Instant, timer: Option<Instant>) {
-    let mut deadline = timer;
-    let mut fds = Vec::new();
-    let mut blocked = false;
-    each(|device| {
-        deadline = [deadline, device.deadline(now)].into_iter().flatten().min();
-        if let Some(events) = device.interest() {
-            blocked |= events & PollFd::OUT != 0;
-            fds.push(PollFd { fd: device.fd, events, returned: 0 });
-        }
-    });
-    if deadline.is_some_and(|deadline| deadline <= now) {
-        return;
-    }
-    if fds.is_empty() && deadline.is_none() {
-        panic!("every task waits for something that cannot happen");
-    }
-    // Interruption and readiness are the same to the caller, who looks again.
-    let _ = if boot::has(Features::PPOLL) {
-        hypercall::ppoll(&mut fds, deadline.map(|deadline| deadline - now))
-    } else {
-        wait_by_epoll(now, deadline, blocked)
-    };
-}
-
-/// Solo5's epoll set tells only what can be read, so a device that is full is tried again soon.
-fn wait_by_epoll(
-    now: Instant,
-    deadline: Option<Instant>,
-    blocked: bool,
-) -> Result<usize, hypercall::Errno> {
-    const RETRY: Duration = Duration::from_millis(1);
-    let deadline = match (deadline, blocked) {
-        (deadline, true) => [deadline, Some(now + RETRY)].into_iter().flatten().min(),
-        (deadline, false) => deadline,
-    };
-    let (epoll_fd, timer_fd) = boot::with(|boot| (boot.epoll_fd, boot.timer_fd));
-    hypercall::epoll_yield(epoll_fd, timer_fd, deadline.map(Instant::since_epoch))
 }

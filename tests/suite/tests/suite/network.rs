@@ -27,9 +27,15 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("network::user::the gateway's death is reported", gateway_dies),
         Case::new("network::user::SIGTERM ends every process", terminated),
         Case::new("network::user::a crash is reported with its signal", crash_reported),
-        Case::new("network::tap::echo, extended", |b| echo_by_tap(b, Abi::Extended))
+        Case::new("network::tap::echo, extended", |b| echo_by_tap(b, Abi::Extended, "50"))
             .with_needs(TAP),
-        Case::new("network::tap::echo, plain", |b| echo_by_tap(b, Abi::Plain)).with_needs(TAP),
+        Case::new("network::tap::echo, extended, sleeping at once", |b| {
+            echo_by_tap(b, Abi::Extended, "off")
+        })
+        .with_needs(TAP),
+        Case::new("network::tap::echo, plain", |b| echo_by_tap(b, Abi::Plain, "50"))
+            .with_needs(TAP),
+        Case::new("network::a wrong --spin is named", wrong_spin),
         Case::new("network::tap::an absent or down interface is named", tap_refusals)
             .with_needs(TAP),
     ]
@@ -187,12 +193,23 @@ fn ip(words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn echo_by_tap(binaries: &Binaries, abi: Abi) -> Result<()> {
-    let namespace = Namespace::new(&format!("echo-{abi:?}"))?;
+fn wrong_spin(binaries: &Binaries) -> Result<()> {
+    let outcome = Run::new(binaries, binaries.guest("net-echo"))
+        .option("--net:service=user")
+        .arguments(&["--spin=fast"])
+        .finish()?;
+    ensure!(outcome.ended == Ended::Exit(1), "{outcome:?}");
+    ensure!(outcome.stdout.contains("--spin=fast is neither"), "{outcome:?}");
+    Ok(())
+}
+
+fn echo_by_tap(binaries: &Binaries, abi: Abi, spin: &str) -> Result<()> {
+    let namespace = Namespace::new(&format!("echo-{abi:?}-{spin}"))?;
     let folder = TempDir::new()?;
     let mut running = Run::new(binaries, abi.kernel(binaries.guest("net-echo"), &folder)?)
         .option("--net:service=tap0")
         .arguments(&["--ipv4=10.0.0.2/24", "--ipv4-gateway=10.0.0.1"])
+        .arguments(&[&format!("--spin={spin}")])
         .through(&namespace.inside(&[]))
         .start()?;
     running.line_with("echo on 10.0.0.2/24")?;
