@@ -12,6 +12,7 @@ use solo5_sys::extension::{Features, Request};
 use solo5_sys::manifest::{Attachment, Manifest};
 use solo5_sys::note;
 
+use crate::clock;
 use crate::device;
 use crate::elf::{self, Image};
 use crate::options::Options;
@@ -97,9 +98,13 @@ pub(crate) fn read_image(kernel: &Path, memory_bytes: u64) -> Result<(File, Imag
     Ok((file, image))
 }
 
-/// What of a request this tender grants: all that it knows.
+/// What of a request this tender grants: all that it knows and this machine can.
 pub(crate) fn grant(request: &Request) -> Request {
-    Request { features: request.features.intersection(Features::ALL), ..*request }
+    let mut features = request.features.intersection(Features::ALL);
+    if features.contains(Features::TSC) && !clock::is_counter_usable() {
+        features = features.without(Features::TSC);
+    }
+    Request { features, ..*request }
 }
 
 impl fmt::Display for Report {

@@ -10,6 +10,7 @@
 //! | [`policy`] | which system calls with which arguments, and the filter made of it |
 //! | [`memory`] | maps, loads and protects guest memory |
 //! | `launch` | strips the process and jumps, leaving nothing of the tender behind |
+//! | `clock` | how the processor's counter runs against the monotonic clock |
 //! | [`run`] | all of this in order |
 //! | [`signals`] | what is blocked, ignored, taken as events, and given back to the guest |
 //! | [`supervise`] | the processes: the guest, its gateways, and what stays to watch over them |
@@ -39,6 +40,7 @@ pub mod signals;
 pub mod supervise;
 pub mod symbols;
 
+mod clock;
 mod jail;
 mod launch;
 mod record;

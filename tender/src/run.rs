@@ -17,6 +17,7 @@ use solo5_sys::hypercall::TIMER_EVENT;
 use solo5_sys::layout::{BOOT_INFO, EXTENSION_PAGE};
 use solo5_sys::manifest::{DeviceKind, MAX_BYTES, Manifest};
 
+use crate::clock::Reading;
 use crate::device::{self, Attached};
 use crate::elf::Image;
 use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
@@ -79,6 +80,8 @@ struct Guest {
     granted: Request,
     manifest: Manifest,
     virtio_net: u64,
+    /// Taken at the start, if the guest reads the counter.
+    reading: Option<Reading>,
     descriptors: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
@@ -103,7 +106,11 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
     descriptors::keep_only(None, options.descriptors())?;
 
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
-    let granted = inspect::grant(&image.request);
+    let mut granted = inspect::grant(&image.request);
+    let reading = granted.features.contains(Features::TSC).then(Reading::take).flatten();
+    if reading.is_none() {
+        granted.features = granted.features.without(Features::TSC);
+    }
     let Attached { manifest, virtio_net, mut descriptors, gateways, descriptions } =
         device::attach(&options.devices, &image.manifest, &granted)?;
     let waiting = Waiting::of(&manifest, &granted);
@@ -136,6 +143,7 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         granted,
         manifest,
         virtio_net,
+        reading,
         descriptors,
         waiting,
         null,
@@ -181,7 +189,11 @@ impl Guest {
     }
 
     fn write_low(&self, memory: &mut Memory) -> Result<(), Error> {
-        let features = self.granted.features;
+        let mut features = self.granted.features;
+        let clock = self.reading.and_then(|first| first.clock_until(Reading::take()?));
+        if clock.is_none() {
+            features = features.without(Features::TSC);
+        }
         let placement = match features.contains(Features::PLACEMENT) {
             false => extension::Placement::default(),
             true => extension::Placement {
@@ -196,6 +208,7 @@ impl Guest {
             seed: if features.contains(Features::SEED) { entropy::bytes()? } else { [0; 32] },
             placement,
             virtio_net: self.virtio_net,
+            clock: clock.unwrap_or_default(),
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),

@@ -13,15 +13,16 @@ fn page_equals_golden_bytes() {
         seed: [7; 32],
         placement: Placement { heap_start: 1, heap_end: 2, stack_end: 3 },
         virtio_net: 5,
+        clock: Clock { counter: 6, monotonic_ns: 7, scale: 8 },
     };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 96, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 120, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(bytes[32..64], [7; 32]);
-    let words = [1u8, 2, 3, 5].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
+    let words = [1u8, 2, 3, 5, 6, 7, 8].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[64..], words.concat());
 }
 
@@ -105,10 +106,12 @@ proptest! {
         read_only in any::<u64>(),
         seed in any::<[u8; 32]>(),
         [heap_start, heap_end, stack_end, virtio_net] in any::<[u64; 4]>(),
+        [counter, monotonic_ns, scale] in any::<[u64; 3]>(),
     ) {
         let placement = Placement { heap_start, heap_end, stack_end };
         let features = Features::from_bits(bits);
-        let page = Extension { features, read_only, seed, placement, virtio_net };
+        let clock = Clock { counter, monotonic_ns, scale };
+        let page = Extension { features, read_only, seed, placement, virtio_net, clock };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
     }
 
