@@ -55,6 +55,9 @@ pub(crate) extern "C" fn start(info: *const BootInfo) -> ! {
     unsafe { __guest_heap(heap_start, heap_end) };
     // SAFETY: defined by the program with the same type.
     let request = unsafe { __guest_request };
+    if extension.features.contains(Features::TSC) {
+        crate::time::use_counter(extension.clock);
+    }
     BOOT.with(|boot| *boot = Some(read_boot(&info, request, extension)));
     crate::logger::init();
     // SAFETY: defined by the program with the same signature.

@@ -60,6 +60,7 @@ pub mod time;
 
 mod arch;
 mod boot;
+mod clock;
 mod console;
 mod hypercall;
 mod manifest;

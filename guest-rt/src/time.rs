@@ -1,4 +1,6 @@
-//! Clocks, sleeping and time-outs. Reading a clock is a system call; [`recent`] is not.
+//! Clocks, sleeping and time-outs. Where the tender lets the guest read the processor's cycle counter,
+//! reading a clock is no system call, but for one now and then, at most about one a second. Elsewhere it is,
+//! and [`recent`] is not.
 
 use alloc::collections::BTreeMap;
 use core::fmt;
@@ -8,10 +10,11 @@ use core::pin::{Pin, pin};
 use core::task::{Context, Poll, Waker};
 pub use core::time::Duration;
 
-use solo5_sys::hypercall::{CLOCK_MONOTONIC, CLOCK_REALTIME};
+use solo5_sys::extension;
 
-use crate::hypercall;
+use crate::clock::{Clock, Host};
 use crate::single_thread::SingleThread;
+use crate::{arch, hypercall};
 
 /// A point of the monotonic clock, in nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,18 +62,19 @@ impl Sub for Instant {
 
 /// The monotonic clock now.
 pub fn now() -> Instant {
-    Instant(u64::try_from(hypercall::clock(CLOCK_MONOTONIC).as_nanos()).unwrap_or(u64::MAX))
+    Instant(CLOCK.with(|clock| clock.monotonic_ns(&mut Calls)))
 }
 
 /// The monotonic clock when the executor last looked, at the beginning of its turn: without a
-/// system call, and exact enough for time-outs.
+/// look at any clock, and exact enough for time-outs.
 pub fn recent() -> Instant {
     RECENT.with(|recent| *recent)
 }
 
-/// The time since 1970-01-01 00:00 UTC, as the host's clock has it.
+/// The time since 1970-01-01 00:00 UTC, as the host's clock has it. When somebody sets that clock, this
+/// one may follow up to a second later.
 pub fn unix_time() -> Duration {
-    hypercall::clock(CLOCK_REALTIME)
+    Duration::from_nanos(CLOCK.with(|clock| clock.wall_ns(&mut Calls)))
 }
 
 /// The time since the guest started.
@@ -116,9 +120,28 @@ pub async fn timeout<F: Future>(duration: Duration, future: F) -> Result<F::Outp
     .await
 }
 
+/// The processor and the kernel.
+struct Calls;
+
+impl Host for Calls {
+    fn counter(&mut self) -> u64 {
+        arch::timestamp_counter()
+    }
+
+    fn clock_ns(&mut self, clock_id: i32) -> u64 {
+        u64::try_from(hypercall::clock(clock_id).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+static CLOCK: SingleThread<Clock> = SingleThread::new(Clock::of_host());
 static START: SingleThread<Instant> = SingleThread::new(Instant::EPOCH);
 static RECENT: SingleThread<Instant> = SingleThread::new(Instant::EPOCH);
 static TIMERS: SingleThread<Timers> = SingleThread::new(Timers::new());
+
+/// Reads the clocks from the cycle counter from now on.
+pub(crate) fn use_counter(estimate: extension::Clock) {
+    CLOCK.with(|clock| *clock = Clock::by_counter(estimate));
+}
 
 pub(crate) fn mark_start() {
     let start = refresh();

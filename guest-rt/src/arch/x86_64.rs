@@ -105,7 +105,8 @@ pub(crate) unsafe fn syscall(number: usize, arguments: [usize; 6]) -> isize {
 
 /// The processor's cycle counter: cheap, not synchronised with any clock.
 pub(crate) fn timestamp_counter() -> u64 {
-    // SAFETY: rdtsc is available in user mode on Linux and has no memory effects.
+    // SAFETY: rdtsc is available in user mode on Linux, unless somebody has forbidden it for this
+    // process, and has no memory effects.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 

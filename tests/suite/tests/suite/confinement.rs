@@ -429,9 +429,10 @@ fn names(list: &[&str]) -> BTreeSet<String> {
 
 fn calls_with_disk(binaries: &Binaries) -> Result<()> {
     let folder = TempDir::new()?;
-    let made = calls(&disk_run(binaries, Abi::Extended, &folder)?)?;
-    let allowed = names(&["clock_gettime", "write", "pread64", "pwrite64", "exit_group"]);
-    ensure!(made == allowed, "made {made:?}");
+    let mut made = calls(&disk_run(binaries, Abi::Extended, &folder)?)?;
+    // With the cycle counter it is made after a while only.
+    made.remove("clock_gettime");
+    ensure!(made == names(&["write", "pread64", "pwrite64", "exit_group"]), "made {made:?}");
     let made = calls(&Run::new(binaries, binaries.guest("clocks")))?;
     ensure!(made == names(&["clock_gettime", "ppoll", "write", "exit_group"]), "made {made:?}");
     Ok(())

@@ -3,6 +3,7 @@
 
 mod behaviours;
 mod confinement;
+mod economy;
 mod hostile;
 mod httpd;
 mod jail;
@@ -61,6 +62,7 @@ fn main() -> ExitCode {
         .into_iter()
         .chain(hostile::cases())
         .chain(confinement::cases())
+        .chain(economy::cases())
         .chain(jail::cases())
         .chain(network::cases())
         .chain(offload::cases())
