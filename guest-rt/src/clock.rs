@@ -102,6 +102,11 @@ impl Clock {
         Self { counter, last_ns: 0 }
     }
 
+    /// Whether reading it takes no call, as a rule.
+    pub(crate) fn has_counter(&self) -> bool {
+        self.counter.is_some()
+    }
+
     /// The monotonic clock in nanoseconds.
     pub(crate) fn monotonic_ns(&mut self, host: &mut impl Host) -> u64 {
         let ns = self.line_ns(host).unwrap_or_else(|| host.clock_ns(CLOCK_MONOTONIC));

@@ -76,6 +76,8 @@ fn turn() {
     // Only now, so that acknowledgements go out with the tasks' answers.
     devices::flush(now);
     if READY.with(|ready| ready.is_empty()) {
+        // What a time of waiting is counted from should not include the writes before it.
+        now = time::refresh_by_counter(now);
         let timer = time::fire(now);
         if READY.with(|ready| ready.is_empty()) {
             devices::wait(now, timer);

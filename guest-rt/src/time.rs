@@ -155,6 +155,11 @@ pub(crate) fn refresh() -> Instant {
     now
 }
 
+/// The same where that takes no call, else `now`.
+pub(crate) fn refresh_by_counter(now: Instant) -> Instant {
+    if CLOCK.with(|clock| clock.has_counter()) { refresh() } else { now }
+}
+
 /// Wakes what is due and returns when the next timer is.
 pub(crate) fn fire(now: Instant) -> Option<Instant> {
     while let Some(waker) = TIMERS.with(|timers| timers.pop_due(now)) {

@@ -10,10 +10,10 @@ use solo5_sys::extension::Features;
 use super::Error;
 use super::device::Device;
 use super::pace::Pace;
-use crate::boot;
 use crate::hypercall::{self, Errno, PollFd};
 use crate::single_thread::SingleThread;
 use crate::time::Instant;
+use crate::{boot, time};
 
 struct Devices {
     list: Vec<Rc<Device>>,
@@ -48,7 +48,7 @@ pub(crate) fn receive(now: Instant) {
     DEVICES.with(|devices| {
         let arrived = devices.list.iter().fold(false, |any, device| device.receive(now) | any);
         if arrived {
-            devices.pace.moved(now, true);
+            devices.pace.moved(time::refresh_by_counter(now), true);
         }
     });
 }
