@@ -5,7 +5,11 @@ mod candidate;
 mod containers;
 mod density;
 mod fleet;
+mod http;
+mod lab;
+mod load;
 mod machine;
+mod meter;
 mod peak;
 mod process;
 mod programs;
@@ -13,6 +17,7 @@ mod rounds;
 mod start;
 mod stats;
 mod table;
+mod worker;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,6 +51,10 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
     let (mut bench, mut runs, mut guests, mut json) = (None, None, None, None);
     while let Some(word) = words.next()? {
         match word {
+            Arg::Value(name) if bench.is_none() && name == "http" => return http::main(words),
+            Arg::Value(name) if bench.is_none() && name == worker::WORD => {
+                return worker::main(words);
+            }
             Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
             Arg::Long("runs") => runs = Some(number(words, "--runs")?),
             Arg::Long("guests") => guests = Some(number(words, "--guests")?),

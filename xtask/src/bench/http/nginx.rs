@@ -1,0 +1,76 @@
+//! nginx as it serves small files fastest with one process: no log, no limit to what a connection
+//! may ask for, and files kept open.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::bench::candidate::on_path;
+
+/// Where it listens.
+pub(super) const PORT: u16 = 80;
+
+/// Its program.
+///
+/// # Errors
+/// If it is not there.
+pub(super) fn program() -> Result<PathBuf> {
+    // Not on every user's PATH.
+    let system = PathBuf::from("/usr/sbin/nginx");
+    let program = on_path("nginx").or_else(|| Some(system).filter(|file| file.is_file()));
+    program.context("nginx is not there; Debian has it in nginx-light")
+}
+
+/// Writes a configuration into a folder of its own and returns the program's words.
+///
+/// # Errors
+/// If the folder cannot be written.
+pub(super) fn prepare(folder: &Path, site: &Path) -> Result<[String; 4]> {
+    let folder = folder.join("nginx");
+    fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    let file = folder.join("nginx.conf");
+    fs::write(&file, config(&folder, site)).with_context(|| file.display().to_string())?;
+    let words = ["-p", &folder.display().to_string(), "-c", &file.display().to_string()];
+    Ok(words.map(str::to_owned))
+}
+
+fn config(folder: &Path, site: &Path) -> String {
+    let (folder, site) = (folder.display(), site.display());
+    format!(
+        "\
+daemon off;
+worker_processes 1;
+user root root;
+pid {folder}/pid;
+error_log stderr warn;
+events {{
+    use epoll;
+    worker_connections 32768;
+    multi_accept on;
+}}
+http {{
+    access_log off;
+    default_type application/octet-stream;
+    types {{ text/html html; }}
+    server_tokens off;
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_timeout 1h;
+    keepalive_requests 1000000000;
+    reset_timedout_connection on;
+    open_file_cache max=1000 inactive=1h;
+    open_file_cache_valid 1h;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen {PORT} backlog=4096;
+        root {site};
+    }}
+}}
+"
+    )
+}

@@ -1,0 +1,94 @@
+//! Network namespaces that are held open by nothing but this program and what it starts: when the
+//! last of them has ended, however it did, they are gone with every interface in them.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::PathBuf;
+use std::process::Output;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use nix::errno::Errno;
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::launch::Launcher;
+use crate::bench::worker::Place;
+
+/// A network namespace.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    file: File,
+}
+
+impl Namespace {
+    /// Makes one, with nothing in it but loopback.
+    ///
+    /// # Errors
+    /// If this user may not.
+    pub(crate) fn new() -> Result<Self> {
+        // A thread has a namespace of its own, and the file outlives the thread.
+        let make = || {
+            match unshare(CloneFlags::CLONE_NEWNET) {
+                Err(Errno::EPERM) => {
+                    let way = "run it as root, or in `unshare --map-root-user --net`";
+                    return Err(Errno::EPERM).context(format!("network namespaces: {way}"));
+                }
+                made => made.context("cannot make a network namespace")?,
+            }
+            File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net")
+        };
+        let made = std::thread::spawn(make).join();
+        let file = made.map_err(|_| anyhow!("a thread has panicked"))??;
+        Ok(Self { file })
+    }
+
+    /// A file that stands for it, for children of this process.
+    pub(crate) fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
+    }
+
+    /// Does something in it, such as opening a connection.
+    ///
+    /// # Errors
+    /// If it cannot be entered.
+    pub(crate) fn within<R: Send>(&self, act: impl FnOnce() -> R + Send) -> Result<R> {
+        let enter_and_act = || {
+            setns(&self.file, CloneFlags::CLONE_NEWNET).context("cannot enter a namespace")?;
+            Ok(act())
+        };
+        let done = std::thread::scope(|scope| scope.spawn(enter_and_act).join());
+        done.map_err(|_| anyhow!("a thread has panicked"))?
+    }
+
+    /// Runs `ip` with these words in it.
+    ///
+    /// # Errors
+    /// If it fails, or is not there.
+    pub(crate) fn ip(&self, launcher: &Launcher, words: &str) -> Result<()> {
+        let output = self.output(launcher, "ip", words.split_whitespace())?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "ip {words}: {}", said.trim());
+        Ok(())
+    }
+
+    /// Sets a variable of the network in it.
+    ///
+    /// # Errors
+    /// If there is none, or the value is wrong.
+    pub(crate) fn sysctl(&self, launcher: &Launcher, name: &str, value: &str) -> Result<()> {
+        let script = format!("echo '{value}' >/proc/sys/{}", name.replace('.', "/"));
+        let output = self.output(launcher, "sh", ["-c", &*script])?;
+        ensure!(output.status.success(), "cannot set {name} to {value}");
+        Ok(())
+    }
+
+    fn output<'a>(
+        &self,
+        launcher: &Launcher,
+        program: &str,
+        words: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Output> {
+        let place = Place { network: Some(self.path()), ..Place::default() };
+        let mut command = launcher.exec(place, program.as_ref());
+        command.args(words).output().with_context(|| program.to_owned())
+    }
+}
