@@ -257,9 +257,10 @@ impl Bench {
     ) -> Result<Sample> {
         let watched = server.family()?;
         let plan = sample::plan(row, rate, server.address, time, watched);
+        let drops = self.lab.drops()?;
         let sample = self.options.client.run(&self.lab, &plan);
         server.check()?;
-        sample
+        Ok(Sample { drops: self.lab.drops()?.saturating_sub(drops), ..sample? })
     }
 
     /// Half of what the slower server can do.

@@ -1,5 +1,8 @@
 //! nginx as it serves small files fastest with one process: no log, no limit to what a connection
 //! may ask for, and files kept open.
+//!
+//! `sendfile` is off: with it head and page leave in two packets, or else in one with two more
+//! calls (`tcp_nopush`), and a page of 1 KiB is copied in less time than either takes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -54,7 +57,7 @@ http {{
     default_type application/octet-stream;
     types {{ text/html html; }}
     server_tokens off;
-    sendfile on;
+    sendfile off;
     tcp_nodelay on;
     keepalive_timeout 1h;
     keepalive_requests 1000000000;

@@ -22,7 +22,7 @@ impl Bench {
     }
 }
 
-const HEADS: [&str; 11] = [
+const HEADS: [&str; 12] = [
     "",
     "requests/s",
     "+-",
@@ -34,6 +34,7 @@ const HEADS: [&str; 11] = [
     "calls",
     "client %",
     "errors",
+    "drops",
 ];
 
 impl Report<'_> {
@@ -96,6 +97,7 @@ fn row(cell: &Cell) -> Vec<String> {
     };
     let Some(rates) = summary(Sample::rate) else { return vec![name, "-".into()] };
     let median = |value| summary(value).map_or(0, |summary| summary.median);
+    let sum = |value: fn(&Sample) -> u64| cell.samples.iter().map(value).sum::<u64>();
     let server_ns = median(Sample::server_ns);
     let per_second = 1_000_000_000u64.checked_div(server_ns).map_or("-".into(), |n| n.to_string());
     let client_percent =
@@ -111,6 +113,7 @@ fn row(cell: &Cell) -> Vec<String> {
         table::microseconds(median(Sample::machine_ns)),
         cell.calls.map_or("-".into(), |calls| format!("{calls:.2}")),
         client_percent,
-        cell.samples.iter().map(|sample| sample.errors).sum::<u64>().to_string(),
+        sum(|sample| sample.errors).to_string(),
+        sum(|sample| sample.drops).to_string(),
     ]
 }

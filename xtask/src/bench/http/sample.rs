@@ -106,6 +106,7 @@ fn ours(plan: &Plan, command: Command) -> Result<Sample> {
         p50_ns: rank(500),
         p99_ns: rank(990),
         errors: outcome.errors.sum(),
+        drops: 0,
         clocks: outcome.clocks,
         detail,
     })
@@ -123,6 +124,8 @@ pub(super) struct Sample {
     pub(super) p50_ns: u64,
     pub(super) p99_ns: u64,
     pub(super) errors: u64,
+    /// Frames that the wire has dropped meanwhile.
+    pub(super) drops: u64,
     pub(super) clocks: Reading,
     /// All that the client has said.
     pub(super) detail: Value,
@@ -164,6 +167,7 @@ impl Sample {
             "p50_ns": self.p50_ns,
             "p99_ns": self.p99_ns,
             "errors": self.errors,
+            "drops": self.drops,
             "clocks": self.clocks.to_json(),
             "client": self.detail,
         })

@@ -41,6 +41,7 @@ pub(super) fn run(plan: &Plan, mut command: Command) -> Result<Sample> {
         p50_ns: u64::try_from(found.p50.as_nanos())?,
         p99_ns: u64::try_from(found.p99.as_nanos())?,
         errors: found.errors,
+        drops: 0,
         clocks,
         detail: json!(said),
     })

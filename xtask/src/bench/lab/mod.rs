@@ -72,6 +72,14 @@ impl Lab {
         Ok(Tap { name, router, guest: Ipv4Addr::new(10, 78, number, 2) })
     }
 
+    /// Frames that were dropped on the wires so far.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub(crate) fn drops(&self) -> Result<u64> {
+        Ok(self.client.drops()? + self.server.drops()?)
+    }
+
     /// Where a server runs, in this namespace.
     pub(crate) fn server_place(&self, namespace: &Namespace) -> Place {
         self.place(namespace, self.cpus.map(|(server, _)| server))

@@ -1,7 +1,7 @@
 //! Network namespaces that are held open by nothing but this program and what it starts: when the
 //! last of them has ended, however it did, they are gone with every interface in them.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Output;
@@ -81,6 +81,15 @@ impl Namespace {
         Ok(())
     }
 
+    /// Frames that its interfaces have dropped, as their queues were full or nobody wanted them.
+    ///
+    /// # Errors
+    /// If the kernel does not tell.
+    pub(crate) fn drops(&self) -> Result<u64> {
+        let text = self.within(|| fs::read_to_string("/proc/thread-self/net/dev"))?;
+        drops(&text.context("/proc/net/dev")?).context("/proc/net/dev has no such columns")
+    }
+
     fn output<'a>(
         &self,
         launcher: &Launcher,
@@ -90,5 +99,30 @@ impl Namespace {
         let place = Place { network: Some(self.path()), ..Place::default() };
         let mut command = launcher.exec(place, program.as_ref());
         command.args(words).output().with_context(|| program.to_owned())
+    }
+}
+
+fn drops(table: &str) -> Option<u64> {
+    let interfaces = table.lines().skip(2).filter_map(|line| line.split_once(':'));
+    let counts = interfaces.map(|(_, numbers)| {
+        let numbers: Vec<&str> = numbers.split_whitespace().collect();
+        let number = |at: usize| numbers.get(at)?.parse::<u64>().ok();
+        Some(number(3)? + number(11)?)
+    });
+    counts.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drops_of_both_directions_count() {
+        let table = "Inter-|   Receive                            |  Transmit\n \
+             face |bytes    packets errs drop fifo frame compressed multicast|bytes ...\n  \
+             lo: 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n\
+             tap0:9 9 9 3 9 9 9 9 9 9 9 40 9 9 9 9\n";
+        assert_eq!(drops(table), Some(43));
+        assert_eq!(drops("\n\nx: 1 2\n"), None);
     }
 }
