@@ -58,7 +58,7 @@ impl Binaries {
 /// the way.
 const BUILDS: [&[&str]; 2] = [
     &["run", "--quiet", "-p", "xtask", "--", "build", "--tender"],
-    &["build", "--release", "-p", "guests", "-p", "solo5-guests", "-p", "hello", "-p", "httpd"],
+    &["build", "--release", "-pguests", "-psolo5-guests", "-phello", "-phttpd", "-pinetd"],
 ];
 
 fn build() -> Result<Binaries> {

@@ -6,6 +6,7 @@ mod confinement;
 mod economy;
 mod hostile;
 mod httpd;
+mod inetd;
 mod jail;
 mod network;
 mod offload;
@@ -68,6 +69,7 @@ fn main() -> ExitCode {
         .chain(offload::cases())
         .chain(solo5::cases())
         .chain(httpd::cases())
+        .chain(inetd::cases())
         .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let trials = cases.filter(asked).map(|case| trial(case, Arc::clone(&binaries))).collect();

@@ -69,7 +69,7 @@ fn echo_by_gateway(binaries: &Binaries, abi: Abi) -> Result<()> {
 }
 
 /// Sends a pattern and reads it back while sending.
-fn echo_round_trip(port: u16, bytes: usize) -> Result<()> {
+pub(crate) fn echo_round_trip(port: u16, bytes: usize) -> Result<()> {
     let stream = connect(port)?;
     let pattern: Vec<u8> = (0..bytes).map(|i| (i % 251) as u8).collect();
     let mut writer = stream.try_clone()?;
