@@ -5,11 +5,13 @@ mod candidate;
 mod containers;
 mod density;
 mod fleet;
+mod guest;
 mod http;
 mod lab;
 mod load;
 mod machine;
 mod meter;
+mod net;
 mod peak;
 mod process;
 mod programs;
@@ -52,6 +54,7 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
     while let Some(word) = words.next()? {
         match word {
             Arg::Value(name) if bench.is_none() && name == "http" => return http::main(words),
+            Arg::Value(name) if bench.is_none() && name == "net" => return net::main(words),
             Arg::Value(name) if bench.is_none() && name == worker::WORD => {
                 return worker::main(words);
             }
@@ -78,6 +81,19 @@ fn number<N: FromStr>(words: &mut Parser, option: &str) -> Result<N> {
     let value = words.value()?.to_string_lossy().into_owned();
     let parsed = value.parse().ok();
     parsed.with_context(|| format!("{option} {value}: a whole number is needed"))
+}
+
+/// The values of an option, separated by commas, each once.
+fn list<T: PartialEq>(words: &mut Parser, parse: fn(&str) -> Result<T>) -> Result<Vec<T>> {
+    let text = words.value()?.string()?;
+    let mut values = Vec::new();
+    for name in text.split(',') {
+        let value = parse(name)?;
+        if !values.contains(&value) {
+            values.push(value);
+        }
+    }
+    Ok(values)
 }
 
 /// The folder of what benches make.

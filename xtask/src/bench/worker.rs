@@ -105,6 +105,11 @@ fn perform(task: &str, words: &mut Parser) -> Result<ExitCode> {
             Err(error).with_context(|| program.to_string_lossy().into_owned())
         }
         "http" => load::http::main(words),
+        "bulk" => load::bulk::main(words),
+        "byte" => load::echo::byte(words),
+        "datagrams" => load::echo::datagrams(words),
+        "services" => load::services::main(words),
+        "link" => load::link::main(words),
         other => bail!("a worker has no task '{other}'"),
     }
 }

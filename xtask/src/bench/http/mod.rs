@@ -18,9 +18,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
+use super::guest::Wire;
 use super::lab::{CallCounter, Lab};
 use super::stats::Summary;
-use super::{folder, machine, number, rounds, save};
+use super::{folder, list, machine, number, rounds, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use row::{Load, Row};
@@ -48,6 +49,8 @@ turns. It makes network namespaces of its own, for which it needs root, and leav
   --mem MB           memory of our server, 1536 if nothing is said
   --json FILE        where the samples go, target/bench/http.json if nothing is said";
 
+/// What a Linux that nobody has set up uses.
+const CONGESTION: &str = "cubic";
 const ROUNDS: u64 = 5;
 const ROUNDS_MAX: u64 = 1000;
 const SECONDS: u64 = 5;
@@ -73,7 +76,7 @@ struct Options {
 impl Options {
     fn parse(words: &mut Parser) -> Result<Option<Self>> {
         let mut options = Self {
-            candidates: vec![Candidate::Tap, Candidate::Nginx],
+            candidates: vec![Candidate::Httpd(Wire::Tap), Candidate::Nginx],
             rows: Row::all(),
             time: Duration::from_secs(SECONDS),
             rounds: ROUNDS,
@@ -129,19 +132,6 @@ impl Options {
     }
 }
 
-/// The values of an option, separated by commas, each once.
-fn list<T: PartialEq>(words: &mut Parser, parse: fn(&str) -> Result<T>) -> Result<Vec<T>> {
-    let text = words.value()?.string()?;
-    let mut values = Vec::new();
-    for name in text.split(',') {
-        let value = parse(name)?;
-        if !values.contains(&value) {
-            values.push(value);
-        }
-    }
-    Ok(values)
-}
-
 /// What one server did under one load.
 #[derive(Debug)]
 struct Cell {
@@ -163,9 +153,9 @@ struct Cell {
 pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let Some(options) = Options::parse(words)? else { return Ok(explain(USAGE)) };
     let ours = Workspace::ours()?;
-    let lab = Lab::new(&ours)?;
+    let lab = Lab::new(&ours, CONGESTION)?;
     let folder = folder(&ours)?;
-    let builds = Builds::make(&ours, &lab, &folder, options.memory_mb, &options.candidates)?;
+    let builds = Builds::make(&ours, &folder, options.memory_mb)?;
     let about = machine::describe(&ours.root);
     let (candidates, left_out) = builds.choose(&lab, &options.candidates);
     ensure!(!candidates.is_empty(), "no server is left:\n{}", left_out.join("\n"));

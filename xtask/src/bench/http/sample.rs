@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::row::{Load, Row};
 use super::wrk;
 use crate::bench::lab::{self, Lab};
-use crate::bench::load::http::{Outcome, Plan};
+use crate::bench::load::{Outcome, Plan, Window};
 use crate::bench::meter::Reading;
 
 /// A tenth, at least half a second: first requests find caches empty and windows small.
@@ -28,14 +28,11 @@ pub(super) fn plan(
     watched: Vec<i32>,
 ) -> Plan {
     Plan {
-        address,
+        window: Window { address, warm_up: warm_up(time), time, watched },
         path: "/".into(),
         connections: row.connections,
         is_short: row.load == Load::Short,
         rate: rate.filter(|_| row.load == Load::Rate),
-        warm_up: warm_up(time),
-        time,
-        watched,
     }
 }
 
@@ -94,7 +91,7 @@ impl Client {
 }
 
 fn ours(plan: &Plan, command: Command) -> Result<Sample> {
-    let at_most = plan.warm_up + plan.time + Duration::from_secs(60);
+    let at_most = plan.window.duration() + Duration::from_secs(60);
     let detail = lab::ask(command, at_most)?;
     let outcome = Outcome::from_json(&detail)?;
     let rank = |thousandths| outcome.latency.rank(thousandths).unwrap_or_default();

@@ -1,67 +1,59 @@
 //! The servers that are compared, and how each is started.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use super::nginx;
-use crate::app::{self, App};
-use crate::bench::lab::{self, Lab, Program, Tap};
-use crate::cargo::Profile;
+use crate::bench::guest::{Guest, Wire};
+use crate::bench::lab::{Lab, Program};
 use crate::packages::Workspace;
 use crate::{image, run};
 
 const APP: &str = "httpd";
-/// The port that a gateway publishes, beside nginx's.
-const PUBLISHED: u16 = 8080;
+const PORT: u16 = 80;
 /// Of the page, which is all that is asked for.
 const PAGE_BYTES: usize = 1024;
 
 /// A server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Candidate {
-    /// Ours on a TAP interface.
-    Tap,
-    /// Ours on a ring, with a TAP interface at the gateway.
-    Ring,
-    /// Ours behind the user-mode gateway.
-    User,
+    /// Ours.
+    Httpd(Wire),
     /// nginx.
     Nginx,
 }
 
 impl Candidate {
-    const ALL: [Self; 4] = [Self::Tap, Self::Ring, Self::User, Self::Nginx];
+    fn all() -> impl Iterator<Item = Self> {
+        Wire::ALL.map(Self::Httpd).into_iter().chain([Self::Nginx])
+    }
 
     /// By its name.
     ///
     /// # Errors
     /// If there is none of that name.
     pub(super) fn parse(name: &str) -> Result<Self> {
-        let found = Self::ALL.into_iter().find(|candidate| candidate.word() == name);
-        let words = Self::ALL.map(Self::word).join(", ");
-        found.with_context(|| format!("'{name}' is no candidate; there are {words}"))
+        let found = Self::all().find(|candidate| candidate.word() == name);
+        let words: Vec<_> = Self::all().map(Self::word).collect();
+        found.with_context(|| format!("'{name}' is no candidate; there are {}", words.join(", ")))
     }
 
     fn word(self) -> &'static str {
         match self {
-            Self::Tap => "tap",
-            Self::Ring => "ring",
-            Self::User => "user",
+            Self::Httpd(wire) => wire.word(),
             Self::Nginx => "nginx",
         }
     }
 
     /// Its name in a table.
-    pub(super) fn name(self) -> &'static str {
+    pub(super) fn name(self) -> String {
         match self {
-            Self::Tap => "httpd, TAP",
-            Self::Ring => "httpd, ring and TAP",
-            Self::User => "httpd, gateway",
-            Self::Nginx => "nginx, veth",
+            Self::Httpd(wire) => format!("httpd, {}", wire.name()),
+            Self::Nginx => "nginx, veth".into(),
         }
     }
 }
@@ -97,44 +89,24 @@ impl Server {
 pub(super) struct Builds {
     /// Where all files are.
     pub(super) folder: PathBuf,
-    tender: PathBuf,
-    kernel: PathBuf,
-    memory_mb: u64,
+    guest: Guest,
     site: PathBuf,
-    image: PathBuf,
-    taps: Vec<(Candidate, Tap)>,
 }
 
 impl Builds {
-    /// Builds our server and makes the page and the interfaces.
+    /// Builds our server and makes the page.
     ///
     /// # Errors
     /// If something does not build.
-    pub(super) fn make(
-        ours: &Workspace,
-        lab: &Lab,
-        folder: &Path,
-        memory_mb: u64,
-        candidates: &[Candidate],
-    ) -> Result<Self> {
-        let tender = app::build_tender(ours)?;
-        let app = App::find(APP, ours, Profile::Release)?;
-        app.build()?;
+    pub(super) fn make(ours: &Workspace, folder: &Path, memory_mb: u64) -> Result<Self> {
+        let mut guest = Guest::build(ours, APP, memory_mb)?;
         let (site, image) = (folder.join("page"), folder.join("page.img"));
         fs::create_dir_all(&site).with_context(|| site.display().to_string())?;
         fs::write(site.join("index.html"), page()).context("cannot write the page")?;
         image::refresh(&site, &image)?;
-        let wires = candidates.iter().filter(|one| matches!(one, Candidate::Tap | Candidate::Ring));
-        let taps = wires.zip(0..).map(|(&one, number)| Ok((one, lab.tap(number)?)));
-        Ok(Self {
-            folder: folder.to_owned(),
-            tender,
-            kernel: app.kernel(),
-            memory_mb,
-            site,
-            image,
-            taps: taps.collect::<Result<_>>()?,
-        })
+        guest.ports.push(PORT);
+        guest.options.push(format!("--block:site={}", image.display()));
+        Ok(Self { folder: folder.to_owned(), guest, site })
     }
 
     /// Those that work here, and in words why others do not.
@@ -160,55 +132,26 @@ impl Builds {
     /// # Errors
     /// If it does not.
     pub(super) fn start(&self, lab: &Lab, candidate: Candidate) -> Result<Server> {
+        let segment = lab.segment();
         let (command, address) = match candidate {
-            Candidate::Nginx => self.nginx(lab)?,
-            Candidate::User => {
-                let publish = format!("--publish:service={}:{PUBLISHED}:80", lab::SERVER);
-                let command = self.guest(lab, &lab.server, &["--net:service=user", &publish], &[]);
-                (command, SocketAddrV4::new(lab::SERVER, PUBLISHED))
+            Candidate::Nginx => (self.nginx(lab)?, SocketAddrV4::new(segment.server, nginx::PORT)),
+            Candidate::Httpd(wire) => {
+                (self.guest.command(lab, &segment, wire), wire.address(&segment, PORT))
             }
-            Candidate::Tap | Candidate::Ring => self.on_tap(lab, candidate)?,
         };
         let log = self.folder.join(format!("http-{}.log", candidate.word()));
-        let mut program = Program::start(candidate.name(), command, &log)?;
+        let mut program = Program::start(&candidate.name(), command, &log)?;
         let ask = || run::ask(SocketAddr::V4(address), "/").unwrap_or(false);
         program.wait_until(|| lab.client.within(ask).unwrap_or(false))?;
         Ok(Server { address, program })
     }
 
-    fn nginx(&self, lab: &Lab) -> Result<(Command, SocketAddrV4)> {
+    fn nginx(&self, lab: &Lab) -> Result<Command> {
         let program = nginx::program()?;
         let words = nginx::prepare(&self.folder, &self.site)?;
         let mut command = lab.launcher.exec(lab.server_place(&lab.server), program.as_os_str());
         command.args(words);
-        Ok((command, SocketAddrV4::new(lab::SERVER, nginx::PORT)))
-    }
-
-    fn on_tap(&self, lab: &Lab, candidate: Candidate) -> Result<(Command, SocketAddrV4)> {
-        let found = self.taps.iter().find(|(whose, _)| *whose == candidate);
-        let Some((_, tap)) = found else { bail!("there is no interface for it") };
-        let ring = if candidate == Candidate::Ring { "ring:" } else { "" };
-        let wire = format!("--net:service={ring}{}", tap.name);
-        // A server that is started anew is known to its neighbours.
-        let [.., number, _] = Ipv4Addr::octets(&tap.guest);
-        let mac = format!("--net-mac:service=02:00:00:00:00:{number:02x}");
-        let [own, router] = tap.guest_words();
-        let command = self.guest(lab, &lab.client, &[&wire, &mac], &[&own, &router]);
-        Ok((command, SocketAddrV4::new(tap.guest, 80)))
-    }
-
-    fn guest(
-        &self,
-        lab: &Lab,
-        namespace: &lab::Namespace,
-        options: &[&str],
-        words: &[&str],
-    ) -> Command {
-        let mut command = lab.launcher.exec(lab.server_place(namespace), self.tender.as_os_str());
-        command.args(["--die-with-parent", &format!("--mem={}", self.memory_mb)]).args(options);
-        command.arg(format!("--block:site={}", self.image.display()));
-        command.arg("--").arg(&self.kernel).arg("--log=warn").args(words);
-        command
+        Ok(command)
     }
 }
 
@@ -230,7 +173,7 @@ mod tests {
 
     #[test]
     fn candidates_are_found_by_name() {
-        for candidate in Candidate::ALL {
+        for candidate in Candidate::all() {
             assert_eq!(Candidate::parse(candidate.word()).unwrap(), candidate);
         }
         assert!(Candidate::parse("apache").unwrap_err().to_string().contains("tap, ring"));

@@ -8,14 +8,14 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
 use super::sample::Sample;
-use crate::bench::load::http::Plan;
+use crate::bench::load::Plan;
 use crate::bench::meter::Reading;
 
 /// The words of a worker that follows the plan.
 pub(super) fn words(plan: &Plan) -> Vec<String> {
-    let seconds = plan.time.as_secs().max(1);
+    let seconds = plan.window.time.as_secs().max(1);
     let (connections, duration) = (format!("-c{}", plan.connections), format!("-d{seconds}s"));
-    let address = format!("http://{}{}", plan.address, plan.path);
+    let address = format!("http://{}{}", plan.window.address, plan.path);
     let options = ["exec", "wrk", "-t1", "--latency", "--timeout", "10s", &connections, &duration];
     options.into_iter().chain([&*address]).map(str::to_owned).collect()
 }
@@ -25,9 +25,9 @@ pub(super) fn words(plan: &Plan) -> Vec<String> {
 /// # Errors
 /// If it fails or says something unknown.
 pub(super) fn run(plan: &Plan, mut command: Command) -> Result<Sample> {
-    let before = Reading::take(&plan.watched)?;
+    let before = Reading::take(&plan.window.watched)?;
     let output = command.stdin(Stdio::null()).output().context("wrk")?;
-    let clocks = Reading::take(&plan.watched)?.since(&before);
+    let clocks = Reading::take(&plan.window.watched)?.since(&before);
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     let reason = complaint.lines().last().unwrap_or("it does not say why");

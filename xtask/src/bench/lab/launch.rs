@@ -104,10 +104,18 @@ impl Program {
     /// If it has ended: how, and what it said last.
     pub(crate) fn check(&mut self) -> Result<()> {
         let Some(status) = self.child.try_wait().context("wait")? else { return Ok(()) };
-        let said = fs::read(&self.log).unwrap_or_default();
-        let said = String::from_utf8_lossy(&said);
+        let said = said(&self.log);
         let last = said.lines().rev().find(|line| !line.trim().is_empty());
         bail!("{} has ended with {status}: {}", self.name, last.unwrap_or("it does not say why"))
+    }
+
+    /// Waits until it has said something.
+    ///
+    /// # Errors
+    /// If it ends before or takes too long.
+    pub(crate) fn wait_until_it_says(&mut self, text: &str) -> Result<()> {
+        let log = self.log.clone();
+        self.wait_until(|| said(&log).contains(text))
     }
 
     /// Waits until it is ready, which `is_ready` tells.
@@ -129,6 +137,10 @@ impl Drop for Program {
     fn drop(&mut self) {
         let _ = end(&mut self.child);
     }
+}
+
+fn said(log: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned()
 }
 
 /// Ends a program, first politely.

@@ -1,27 +1,29 @@
-//! Where network benches take place: a namespace for clients, one for servers, a wire between
-//! them, and processors that both keep to.
+//! Where network benches take place: a namespace for clients, one for servers, wires between them,
+//! and processors that both keep to.
 
 mod calls;
 mod launch;
+mod lossy;
 mod namespace;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use nix::sched::sched_getaffinity;
+use nix::sched::{CpuSet, sched_getaffinity};
 use nix::unistd::Pid;
 
 pub(crate) use calls::CallCounter;
 pub(crate) use launch::{Launcher, Program, ask};
+pub(crate) use lossy::{DELAY, LOSS_PERCENT, Lossy};
 pub(crate) use namespace::Namespace;
 
 use super::worker::Place;
 use crate::cargo::{self, Profile};
 use crate::packages::Workspace;
 
-/// The server's end of the wire between the namespaces; 10.77.0.1 is the clients'.
-pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
+const CLIENT: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 2);
 /// Open files of clients and servers.
 const FILES: u64 = 65_536;
 
@@ -34,42 +36,54 @@ pub(crate) struct Lab {
     pub(crate) client: Namespace,
     /// Where servers are that have no network of their own.
     pub(crate) server: Namespace,
+    taps: [Tap; 2],
+    congestion: String,
     cpus: Option<(usize, usize)>,
 }
 
+/// Where guests and servers are attached, and found by clients.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    /// Where guests with a TAP interface are.
+    pub(crate) guests: &'a Namespace,
+    /// Their interfaces: a plain one and one for the gateway's ring.
+    pub(crate) taps: &'a [Tap; 2],
+    /// Where other servers are.
+    pub(crate) servers: &'a Namespace,
+    /// Their address.
+    pub(crate) server: Ipv4Addr,
+}
+
 impl Lab {
-    /// Makes the namespaces with a veth pair between them.
+    /// Makes the namespaces, with a veth pair between them and the guests' interfaces. Kernels in
+    /// them use this congestion control, or reno if they do not have it.
     ///
     /// # Errors
     /// If this user may not, or `ip` is not there.
-    pub(crate) fn new(ours: &Workspace) -> Result<Self> {
+    pub(crate) fn new(ours: &Workspace, congestion: &str) -> Result<Self> {
         let launcher = Launcher::new(build_worker(ours)?);
-        let lab =
-            Self { launcher, client: Namespace::new()?, server: Namespace::new()?, cpus: cpus()? };
-        let link = "link add veth0 type veth peer name veth0 netns";
-        lab.client.ip(&lab.launcher, &format!("{link} {}", lab.server.path().display()))?;
-        for (namespace, address) in [(&lab.client, "10.77.0.1"), (&lab.server, "10.77.0.2")] {
-            namespace.ip(&lab.launcher, "link set lo up")?;
-            namespace.ip(&lab.launcher, &format!("addr add {address}/24 dev veth0"))?;
-            namespace.ip(&lab.launcher, "link set veth0 up")?;
+        let (client, server) = (Namespace::new()?, Namespace::new()?);
+        client.connect(&launcher, &server, "veth0", [CLIENT, SERVER])?;
+        let mut used = congestion;
+        for namespace in [&client, &server] {
+            namespace.ip(&launcher, "link set lo up")?;
             // As many short connections as there can be, from one address.
-            namespace.sysctl(&lab.launcher, "net.ipv4.ip_local_port_range", "1024 65535")?;
+            namespace.sysctl(&launcher, "net.ipv4.ip_local_port_range", "1024 65535")?;
+            let name = "net.ipv4.tcp_congestion_control";
+            if namespace.sysctl(&launcher, name, used).is_err() {
+                used = "reno";
+                namespace.sysctl(&launcher, name, used)?;
+            }
         }
-        Ok(lab)
+        let tap = |number| Tap::make(&client, &launcher, [10, 78, number]);
+        let taps = [tap(0)?, tap(1)?];
+        let congestion = used.to_owned();
+        Ok(Self { launcher, client, server, taps, congestion, cpus: cpus()? })
     }
 
-    /// Makes a TAP interface for a guest among the clients and returns its name, and the guest's
-    /// address and router. Each number is a network of its own.
-    ///
-    /// # Errors
-    /// If `ip` cannot.
-    pub(crate) fn tap(&self, number: u8) -> Result<Tap> {
-        let name = format!("tap{number}");
-        let router = Ipv4Addr::new(10, 78, number, 1);
-        self.client.ip(&self.launcher, &format!("tuntap add {name} mode tap"))?;
-        self.client.ip(&self.launcher, &format!("addr add {router}/24 dev {name}"))?;
-        self.client.ip(&self.launcher, &format!("link set {name} up"))?;
-        Ok(Tap { name, router, guest: Ipv4Addr::new(10, 78, number, 2) })
+    /// What clients reach without a detour.
+    pub(crate) fn segment(&self) -> Segment<'_> {
+        Segment { guests: &self.client, taps: &self.taps, servers: &self.server, server: SERVER }
     }
 
     /// Frames that were dropped on the wires so far.
@@ -94,29 +108,39 @@ impl Lab {
         Place { network: Some(namespace.path()), cpu, files: Some(FILES), parent: None }
     }
 
-    /// Which processor is whose, in words.
+    /// Which processor is whose, and what the kernel does, in words.
     pub(crate) fn in_words(&self) -> String {
-        match self.cpus {
+        let place = match self.cpus {
             Some((server, client)) => {
                 format!("servers on processor {server}, the client on processor {client}")
             }
             None => "one processor for servers and client".into(),
-        }
+        };
+        format!("{place}; Linux sends with {}", self.congestion)
     }
 }
 
-/// A TAP interface for a guest.
+/// A TAP interface for a guest, in a network of its own.
 #[derive(Clone, Debug)]
 pub(crate) struct Tap {
     /// Its name.
     pub(crate) name: String,
-    /// The host's address on it.
-    pub(crate) router: Ipv4Addr,
-    /// The guest's.
+    /// The guest's address.
     pub(crate) guest: Ipv4Addr,
+    router: Ipv4Addr,
 }
 
 impl Tap {
+    /// Makes one whose network begins with these numbers.
+    fn make(namespace: &Namespace, launcher: &Launcher, network: [u8; 3]) -> Result<Self> {
+        let [first, second, third] = network;
+        let name = format!("tap{third}");
+        let address = |last| Ipv4Addr::new(first, second, third, last);
+        namespace.ip(launcher, &format!("tuntap add {name} mode tap"))?;
+        namespace.attach(launcher, &name, address(1))?;
+        Ok(Self { name, guest: address(2), router: address(1) })
+    }
+
     /// What a guest is told about its address.
     pub(crate) fn guest_words(&self) -> [String; 2] {
         [format!("--ipv4={}/24", self.guest), format!("--ipv4-gateway={}", self.router)]
@@ -126,7 +150,7 @@ impl Tap {
 /// A processor for servers and one for clients, if there are two.
 fn cpus() -> Result<Option<(usize, usize)>> {
     let set = sched_getaffinity(Pid::from_raw(0)).context("cannot ask for processors")?;
-    let mut mine = (0..nix::sched::CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
+    let mut mine = (0..CpuSet::count()).filter(|&cpu| set.is_set(cpu).unwrap_or(false));
     Ok(mine.next().zip(mine.next()))
 }
 

@@ -2,6 +2,7 @@
 //! last of them has ended, however it did, they are gone with every interface in them.
 
 use std::fs::{self, File};
+use std::net::Ipv4Addr;
 use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::process::Output;
@@ -68,6 +69,37 @@ impl Namespace {
         let said = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "ip {words}: {}", said.trim());
         Ok(())
+    }
+
+    /// Gives an interface an address with a network of 24 bits, and switches it on.
+    ///
+    /// # Errors
+    /// If `ip` cannot.
+    pub(crate) fn attach(
+        &self,
+        launcher: &Launcher,
+        interface: &str,
+        address: Ipv4Addr,
+    ) -> Result<()> {
+        self.ip(launcher, &format!("addr add {address}/24 dev {interface}"))?;
+        self.ip(launcher, &format!("link set {interface} up"))
+    }
+
+    /// Makes a veth pair to another one, both ends with this name, each with its address.
+    ///
+    /// # Errors
+    /// If `ip` cannot.
+    pub(crate) fn connect(
+        &self,
+        launcher: &Launcher,
+        other: &Self,
+        name: &str,
+        addresses: [Ipv4Addr; 2],
+    ) -> Result<()> {
+        let pair = format!("link add {name} type veth peer name {name} netns");
+        self.ip(launcher, &format!("{pair} {}", other.path().display()))?;
+        self.attach(launcher, name, addresses[0])?;
+        other.attach(launcher, name, addresses[1])
     }
 
     /// Sets a variable of the network in it.

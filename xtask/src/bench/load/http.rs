@@ -5,21 +5,18 @@
 //! free for it: what waits behind a slow answer counts as slow.
 
 use std::collections::VecDeque;
-use std::net::SocketAddrV4;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use lexopt::{Arg, Parser, ValueExt};
+use lexopt::Parser;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollTimeout};
 use nix::sys::resource::{Resource, getrlimit};
-use serde_json::{Value, json};
 
-use super::super::meter::Reading;
-use super::super::number;
 use super::connection::{Answer, Connection, End, READY};
 use super::histogram::Histogram;
-use crate::unexpected;
+use super::plan::{Errors, Outcome, Plan};
+use crate::bench::meter::Reading;
 
 /// Connections that are being opened at a time, so that no server's backlog is full.
 const OPENING_MAX: usize = 64;
@@ -36,169 +33,6 @@ const EVENTS: usize = 512;
 /// Files that are no connections.
 const FILES_BESIDE: u64 = 16;
 const BUFFER_BYTES: usize = 64 << 10;
-
-/// What to do.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Plan {
-    /// The server.
-    pub(crate) address: SocketAddrV4,
-    /// What to ask for.
-    pub(crate) path: String,
-    /// Connections at a time.
-    pub(crate) connections: usize,
-    /// Whether each request has a connection of its own.
-    pub(crate) is_short: bool,
-    /// Requests a second, all connections together; as many as possible if there is none.
-    pub(crate) rate: Option<u64>,
-    /// How long to go on without counting, then counting.
-    pub(crate) warm_up: Duration,
-    pub(crate) time: Duration,
-    /// The server's processes.
-    pub(crate) watched: Vec<i32>,
-}
-
-impl Plan {
-    /// The words for [`main`].
-    pub(crate) fn words(&self) -> Vec<String> {
-        let mut words = vec!["http".to_owned()];
-        let mut add = |name: &str, value: String| words.extend([format!("--{name}"), value]);
-        add("address", self.address.to_string());
-        add("path", self.path.clone());
-        add("connections", self.connections.to_string());
-        add("warm-up", self.warm_up.as_millis().to_string());
-        add("time", self.time.as_millis().to_string());
-        if let Some(rate) = self.rate {
-            add("rate", rate.to_string());
-        }
-        self.watched.iter().for_each(|id| add("watch", id.to_string()));
-        if self.is_short {
-            words.push("--short".to_owned());
-        }
-        words
-    }
-
-    fn parse(words: &mut Parser) -> Result<Self> {
-        let milliseconds = |words: &mut Parser, option| {
-            Ok::<_, anyhow::Error>(Duration::from_millis(number(words, option)?))
-        };
-        let mut plan = Self {
-            address: SocketAddrV4::new([0; 4].into(), 0),
-            path: "/".into(),
-            connections: 1,
-            is_short: false,
-            rate: None,
-            warm_up: Duration::ZERO,
-            time: Duration::from_secs(1),
-            watched: Vec::new(),
-        };
-        while let Some(word) = words.next()? {
-            match word {
-                Arg::Long("address") => plan.address = words.value()?.parse()?,
-                Arg::Long("path") => plan.path = words.value()?.string()?,
-                Arg::Long("connections") => plan.connections = number(words, "--connections")?,
-                Arg::Long("warm-up") => plan.warm_up = milliseconds(words, "--warm-up")?,
-                Arg::Long("time") => plan.time = milliseconds(words, "--time")?,
-                Arg::Long("rate") => plan.rate = Some(number(words, "--rate")?),
-                Arg::Long("watch") => plan.watched.push(number(words, "--watch")?),
-                Arg::Long("short") => plan.is_short = true,
-                other => return Err(unexpected(other, "bench")),
-            }
-        }
-        ensure!(plan.address.port() != 0 && plan.connections > 0, "a client needs a server");
-        Ok(plan)
-    }
-}
-
-/// What came out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Outcome {
-    /// Connections that were open when it began.
-    pub(crate) opened: usize,
-    /// Answers that were counted.
-    pub(crate) answers: u64,
-    /// For how long they were counted.
-    pub(crate) elapsed_ns: u64,
-    /// Answers from the first to the last, counted or not.
-    pub(crate) answers_in_all: u64,
-    /// How long the counted ones took, in nanoseconds.
-    pub(crate) latency: Histogram,
-    /// What went wrong how often, all the time.
-    pub(crate) errors: Errors,
-    /// Who ran for how long while it was counted.
-    pub(crate) clocks: Reading,
-}
-
-/// What can go wrong, and how often it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Errors {
-    /// Connections that could not be opened.
-    pub(crate) connect: u64,
-    /// Connections that broke with a request on its way.
-    pub(crate) broken: u64,
-    /// Connections that were to stay and were closed, between two requests.
-    pub(crate) closed: u64,
-    /// Answers other than 200.
-    pub(crate) status: u64,
-    /// Requests without an answer at the end, long after the last one was made.
-    pub(crate) silent: u64,
-    /// Requests that were due and not made, as no connection was free.
-    pub(crate) late: u64,
-}
-
-impl Errors {
-    /// All of them.
-    pub(crate) fn sum(&self) -> u64 {
-        self.connect + self.broken + self.closed + self.status + self.silent + self.late
-    }
-}
-
-impl Outcome {
-    fn to_json(&self) -> Value {
-        json!({
-            "opened": self.opened,
-            "answers": self.answers,
-            "elapsed_ns": self.elapsed_ns,
-            "answers_in_all": self.answers_in_all,
-            "latency_ns": self.latency.to_json(),
-            "errors": {
-                "connect": self.errors.connect,
-                "broken": self.errors.broken,
-                "closed": self.errors.closed,
-                "status": self.errors.status,
-                "silent": self.errors.silent,
-                "late": self.errors.late,
-            },
-            "clocks": self.clocks.to_json(),
-        })
-    }
-
-    /// Reads what a worker says.
-    ///
-    /// # Errors
-    /// If it is something else.
-    pub(crate) fn from_json(value: &Value) -> Result<Self> {
-        let of = |value: &Value, name: &str| {
-            value[name].as_u64().with_context(|| format!("a client says no {name}"))
-        };
-        let error = |name| of(&value["errors"], name);
-        Ok(Self {
-            opened: usize::try_from(of(value, "opened")?)?,
-            answers: of(value, "answers")?,
-            elapsed_ns: of(value, "elapsed_ns")?,
-            answers_in_all: of(value, "answers_in_all")?,
-            latency: Histogram::from_json(&value["latency_ns"])?,
-            errors: Errors {
-                connect: error("connect")?,
-                broken: error("broken")?,
-                closed: error("closed")?,
-                status: error("status")?,
-                silent: error("silent")?,
-                late: error("late")?,
-            },
-            clocks: Reading::from_json(&value["clocks"])?,
-        })
-    }
-}
 
 /// The task of a worker.
 pub(in super::super) fn main(words: &mut Parser) -> Result<ExitCode> {
@@ -239,7 +73,7 @@ impl<'a> Client<'a> {
         let connection = if plan.is_short { "close" } else { "keep-alive" };
         let request = format!(
             "GET {} HTTP/1.1\r\nHost: {}\r\nConnection: {connection}\r\n\r\n",
-            plan.path, plan.address
+            plan.path, plan.window.address
         );
         Ok(Self {
             plan,
@@ -251,7 +85,7 @@ impl<'a> Client<'a> {
             broken: VecDeque::new(),
             waiting: VecDeque::new(),
             next_due: Instant::now(),
-            latency: Histogram::new(),
+            latency: Histogram::default(),
             errors: Errors::default(),
             answers_in_all: 0,
             is_ending: false,
@@ -265,16 +99,16 @@ impl<'a> Client<'a> {
         } else {
             self.open_all()?
         };
-        ensure!(opened > 0, "no connection to {} can be opened", self.plan.address);
+        ensure!(opened > 0, "no connection to {} can be opened", self.plan.window.address);
 
         self.next_due = Instant::now();
-        self.go_on_until(Instant::now() + self.plan.warm_up)?;
-        self.latency = Histogram::new();
-        let clocks = Reading::take(&self.plan.watched)?;
+        self.go_on_until(Instant::now() + self.plan.window.warm_up)?;
+        self.latency = Histogram::default();
+        let clocks = Reading::take(&self.plan.window.watched)?;
         let start = Instant::now();
-        self.go_on_until(start + self.plan.time)?;
+        self.go_on_until(start + self.plan.window.time)?;
         let elapsed = start.elapsed();
-        let clocks = Reading::take(&self.plan.watched)?.since(&clocks);
+        let clocks = Reading::take(&self.plan.window.watched)?.since(&clocks);
         let (latency, answers) = (self.latency.clone(), self.latency.count());
         self.end()?;
         Ok(Outcome {
@@ -380,7 +214,7 @@ impl<'a> Client<'a> {
     }
 
     fn open(&mut self, at: usize, now: Instant) {
-        let opened = self.connections[at].open(self.plan.address, |stream| {
+        let opened = self.connections[at].open(self.plan.window.address, |stream| {
             self.epoll.add(stream, EpollEvent::new(READY, at as u64)).context("epoll")
         });
         if opened.is_err() {

@@ -1,7 +1,17 @@
-//! The client of network benches: one thread, so that what it takes is known, and the same for
-//! every server. It runs as a worker in a network namespace and tells its results as JSON.
+//! The clients of network benches, and what they are compared on: each a worker in a network
+//! namespace with one thread that does the work, so that what it takes is known. Clients tell their
+//! results as JSON.
 
+pub(super) mod bulk;
 mod connection;
-pub(super) mod histogram;
+pub(super) mod echo;
+mod histogram;
 pub(super) mod http;
+pub(super) mod link;
+mod plan;
 mod response;
+pub(super) mod services;
+mod window;
+
+pub(super) use plan::{Outcome, Plan};
+pub(super) use window::{Measured, Window};
