@@ -36,6 +36,8 @@ use crate::{explain, unexpected};
 const USAGE: &str = "\
 Usage: cargo xtask bench start [--runs N] [--json FILE]
        cargo xtask bench density [--guests N] [--json FILE]
+       cargo xtask bench http [OPTION...]
+       cargo xtask bench net [OPTION...]
 
 Measures, prints a table, and writes all samples to a file. Nothing is installed; what is not
 there is left out, and that is said.
@@ -43,6 +45,8 @@ there is left out, and that is said.
   start    how long a unikernel takes from its start to its end, beside a program that does
            nothing, container runtimes and Solo5's tenders, in one run, interleaved
   density  many idle web servers at once: how soon all answer, and how much memory each takes
+  http     our web server beside nginx under the same load; --help after it says more
+  net      a guest's network beside the kernel's own; --help after it says more
 
   --runs N     rounds of `start`, 500 if nothing is said
   --guests N   guests of `density`, 1000 if nothing is said
@@ -71,8 +75,8 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         (Some("density"), None, guests) => density::run(guests.unwrap_or(density::GUESTS), json),
         (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
         (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
-        (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density"),
-        (None, ..) => bail!("which bench? cargo xtask bench start, or density"),
+        (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density, http, net"),
+        (None, ..) => bail!("which bench? cargo xtask bench start, density, http, or net"),
     }
 }
 

@@ -31,7 +31,7 @@ Usage: cargo xtask VERB ...
   image DIR      packs a folder as a site image, or makes a blank disk
   inspect APP    says what a unikernel asks of the host
   test [FILTER]  builds all and runs every test of the workspace
-  bench NAME     measures starts or density, beside other ways to run programs
+  bench NAME     measures starts, density, HTTP or the network, beside others
   tidy           checks the rules of this source tree
 
 An APP is a name such as `httpd`, or the path of a crate, in this workspace or outside of it.

@@ -268,7 +268,7 @@ impl Bench {
                 let sample = self.one(row, None, server, SHORT_RUN.min(self.options.time));
                 sample.ok().map(|sample| sample.rate())
             };
-            servers.iter_mut().flatten().filter_map(|server| attempt(server)).collect()
+            servers.iter_mut().flatten().filter_map(attempt).collect()
         };
         rates.into_iter().min().map(|rate| (rate / 2).max(1))
     }

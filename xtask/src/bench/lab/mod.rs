@@ -61,8 +61,8 @@ impl Lab {
     /// # Errors
     /// If this user may not, or `ip` is not there.
     pub(crate) fn new(ours: &Workspace, congestion: &str) -> Result<Self> {
-        let launcher = Launcher::new(build_worker(ours)?);
         let (client, server) = (Namespace::new()?, Namespace::new()?);
+        let launcher = Launcher::new(build_worker(ours)?);
         client.connect(&launcher, &server, "veth0", [CLIENT, SERVER])?;
         let mut used = congestion;
         for namespace in [&client, &server] {

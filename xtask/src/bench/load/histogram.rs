@@ -115,7 +115,7 @@ mod tests {
     #[test]
     fn it_survives_json() {
         let mut histogram = Histogram::default();
-        [1, 1, 70, 1 << 40, u64::MAX].map(|value| histogram.add(value));
+        [1, 1, 70, 1 << 40, u64::MAX].into_iter().for_each(|value| histogram.add(value));
         let read = Histogram::from_json(&histogram.to_json()).unwrap();
         assert_eq!(read, histogram);
         assert_eq!((read.count(), read.rank(0)), (5, Some(1)));

@@ -126,7 +126,10 @@ fn row(cell: &Cell) -> Vec<String> {
     if what.is_bulk() {
         let server = median(&|sample| sample.percent(sample.clocks.watched_ns)).to_string();
         row.extend([thousandths(rate), thousandths(deviation)]);
-        row.extend([thousandths(server_ns / 1_000_000), thousandths(machine_ns / 1_000_000)]);
+        row.push(thousandths(server_ns / 1_000_000));
+        // Over the lossy link so little comes that what else the machine does would be all of it.
+        let machine = thousandths(machine_ns / 1_000_000);
+        row.push(if what.is_lossy() { "-".into() } else { machine });
         row.extend([calls(1e6), server, client, sum(|sample| sample.drops)]);
     } else {
         let microseconds = |value: &dyn Fn(&Sample) -> u64| table::microseconds(median(value));
