@@ -290,28 +290,6 @@ fn write_ipv4(frame: &mut [u8], mac: [u8; 6], ip: Ipv4Repr) -> &mut [u8] {
     &mut packet[IPV4_HEADER_BYTES..]
 }
 
-/// The answer to an ARP request of the gateway's that says where the guest is. The gateway shows it
-/// to its own stack when it has leased the address, since it need not ask then.
-pub(crate) fn guest_is_at(mac: [u8; 6]) -> Vec<u8> {
-    let arp = ArpRepr::EthernetIpv4 {
-        operation: ArpOperation::Reply,
-        source_hardware_addr: EthernetAddress(mac),
-        source_protocol_addr: GUEST,
-        target_hardware_addr: EthernetAddress(GATEWAY_MAC),
-        target_protocol_addr: GATEWAY,
-    };
-    let ethernet = EthernetRepr {
-        src_addr: EthernetAddress(mac),
-        dst_addr: EthernetAddress(GATEWAY_MAC),
-        ethertype: EthernetProtocol::Arp,
-    };
-    let mut frame = vec![0; ETHERNET_HEADER_BYTES + arp.buffer_len()];
-    let (header, payload) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
-    ethernet.emit(&mut EthernetFrame::new_unchecked(header));
-    arp.emit(&mut ArpPacket::new_unchecked(payload));
-    frame
-}
-
 /// The guest's end of a flow.
 pub(crate) fn guest(port: u16) -> SocketAddrV4 {
     SocketAddrV4::new(GUEST, port)

@@ -8,6 +8,7 @@ use std::time::Instant as HostInstant;
 
 use netstack::{Duration, Instant, Stack};
 
+use crate::address::GUEST;
 use crate::counters::Counters;
 use crate::dhcp;
 use crate::dns::Forwarder;
@@ -236,7 +237,7 @@ impl<'a> Service<'a> {
         if reply.leases {
             // Nobody else is on the wire from now on, and nobody need ask where the guest is.
             self.guest_mac = Some(mac);
-            self.stack.receive(self.now, &frame::guest_is_at(mac));
+            self.stack.add_neighbour(GUEST.into(), mac);
         }
         Some(frame::datagram(
             reply.mac,

@@ -60,12 +60,8 @@ const fn read_only<const N: usize>(declarations: [Declaration; N]) -> u64 {
     read_only
 }
 
-/// Whether network devices may leave checksums and segmentation to the wire. The stack must be able to.
-const OFFLOAD: bool = false;
-
 /// What the runtime can use of the tender's extensions.
-pub const FEATURES: Features =
-    if OFFLOAD { Features::ALL } else { Features::ALL.without(Features::VNET) };
+pub const FEATURES: Features = Features::ALL;
 
 /// A request for the features, with the program's read-only devices, as the program itself reads it.
 pub const fn request<const N: usize>(

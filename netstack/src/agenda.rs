@@ -4,7 +4,7 @@
 
 use alloc::collections::{TryReserveError, VecDeque};
 use alloc::vec::Vec;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
 use smoltcp::time::Instant;
 
@@ -17,8 +17,14 @@ pub(crate) enum Task {
     Tcp(u32),
     /// The UDP socket in this slot.
     Udp(u32),
+    Neighbours,
     Dhcp,
+    Autoconfiguration,
+    Resolver,
 }
+
+/// Tasks that there is one of.
+const SINGLES: usize = 4;
 
 #[derive(Clone, Copy, Default)]
 struct Flags {
@@ -31,13 +37,13 @@ pub(crate) struct Agenda {
     udp_slots: u32,
     flags: Vec<Flags>,
     ready: VecDeque<u32>,
-    waiting: Vec<(Ipv4Addr, u32)>,
+    waiting: Vec<(IpAddr, u32)>,
     deadlines: Deadlines,
 }
 
 impl Agenda {
     pub(crate) fn new(tcp_slots: usize, udp_slots: usize) -> Result<Self, TryReserveError> {
-        let tasks = tcp_slots + udp_slots + 1;
+        let tasks = tcp_slots + udp_slots + SINGLES;
         let mut flags = Vec::new();
         flags.try_reserve_exact(tasks)?;
         flags.resize(tasks, Flags::default());
@@ -57,9 +63,7 @@ impl Agenda {
 
     /// The task gets its turn after those that are ready already.
     pub(crate) fn make_ready(&mut self, task: Task) {
-        let number = self.number(task);
-        self.deadlines.set(number, None);
-        self.enqueue(number);
+        self.enqueue(self.number(task));
     }
 
     /// The task could not send for lack of room, so the next turn is its own.
@@ -88,6 +92,17 @@ impl Agenda {
         self.deadlines.set(number, deadline);
     }
 
+    /// The task gets a turn when the deadline comes, or before: what is planned earlier stays, and
+    /// the task will then plan again. So that a deadline which moves with every packet costs nothing.
+    pub(crate) fn set_deadline_lazily(&mut self, task: Task, deadline: Option<Instant>) {
+        let number = self.number(task);
+        if let Some(deadline) = deadline
+            && self.deadlines.of(number).is_none_or(|planned| deadline < planned)
+        {
+            self.deadlines.set(number, Some(deadline));
+        }
+    }
+
     pub(crate) fn earliest_deadline(&self) -> Option<Instant> {
         self.deadlines.earliest()
     }
@@ -100,7 +115,7 @@ impl Agenda {
     }
 
     /// The task is ready as soon as this neighbour is found.
-    pub(crate) fn wait_for_neighbour(&mut self, task: Task, next_hop: Ipv4Addr) {
+    pub(crate) fn wait_for_neighbour(&mut self, task: Task, next_hop: IpAddr) {
         let number = self.number(task);
         let flags = &mut self.flags[number as usize];
         if !flags.waiting {
@@ -109,7 +124,7 @@ impl Agenda {
         }
     }
 
-    pub(crate) fn neighbour_found(&mut self, neighbour: Ipv4Addr) {
+    pub(crate) fn neighbour_found(&mut self, neighbour: IpAddr) {
         let mut at = 0;
         while let Some(&(next_hop, number)) = self.waiting.get(at) {
             if next_hop == neighbour {
@@ -134,7 +149,10 @@ impl Agenda {
         match task {
             Task::Tcp(slot) => slot,
             Task::Udp(slot) => self.tcp_slots + slot,
-            Task::Dhcp => self.tcp_slots + self.udp_slots,
+            Task::Neighbours => self.tcp_slots + self.udp_slots,
+            Task::Dhcp => self.tcp_slots + self.udp_slots + 1,
+            Task::Autoconfiguration => self.tcp_slots + self.udp_slots + 2,
+            Task::Resolver => self.tcp_slots + self.udp_slots + 3,
         }
     }
 
@@ -144,7 +162,12 @@ impl Agenda {
         } else if number < self.tcp_slots + self.udp_slots {
             Task::Udp(number - self.tcp_slots)
         } else {
-            Task::Dhcp
+            match number - self.tcp_slots - self.udp_slots {
+                0 => Task::Neighbours,
+                1 => Task::Dhcp,
+                2 => Task::Autoconfiguration,
+                _ => Task::Resolver,
+            }
         }
     }
 }

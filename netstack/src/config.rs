@@ -1,18 +1,19 @@
-//! What a stack is made from: its addresses on the wire and its limits. It refuses settings that
-//! smoltcp would panic on or that could never work.
+//! What a stack is made from: its address on the wire and its limits. It refuses settings that
+//! could never work.
 
 use alloc::collections::TryReserveError;
 use core::fmt;
-use core::net::Ipv4Addr;
+use core::net::IpAddr;
 
+use crate::routes::RouteError;
+use crate::tcp::buffer::BLOCK_BYTES;
+use crate::wire::vnet::VNET_HEADER_BYTES;
 use crate::{Duration, ETHERNET_HEADER_BYTES};
 
 /// The smallest IP packet that every IPv4 host must take (RFC 791).
 pub const MTU_MIN: usize = 576;
 /// The largest IP MTU whose frame length still fits in 16 bits.
 pub const MTU_MAX: usize = 65_535 - ETHERNET_HEADER_BYTES;
-/// Size of the virtio-net header that begins each frame with [`Config::offload`].
-pub const VNET_HEADER_BYTES: usize = 10;
 /// TCP windows end at 1 GiB (RFC 7323).
 const BUFFER_BYTES_MAX: usize = 1 << 30;
 const BUFFER_BYTES_MIN: usize = 536;
@@ -33,8 +34,9 @@ pub struct Config {
     pub limits: Limits,
     /// Takes packets for every IPv4 destination, and answers ARP for each: for a gateway.
     pub any_ip: bool,
-    /// Every frame to and from the stack begins with a `virtio_net_hdr` of [`VNET_HEADER_BYTES`]; the stack
-    /// sends large segments, up to 64 KB, and leaves checksums to the wire.
+    /// Every frame, both ways, begins with a header of [`VNET_HEADER_BYTES`](crate::VNET_HEADER_BYTES):
+    /// the wire carries segments of up to 64 KB, cuts them to size and computes checksums, as a TAP
+    /// with virtio-net headers does; or it needs neither, as it never leaves the host's memory.
     pub offload: bool,
 }
 
@@ -44,11 +46,11 @@ impl Config {
         Self { mac, mtu, seed, limits: Limits::default(), any_ip: false, offload: false }
     }
 
-    /// The longest frame that the owner must be able to take from the wire, in bytes.
-    pub fn frame_bytes_max(&self) -> usize {
+    /// The longest frame in bytes that the stack sends and must be able to take.
+    pub const fn frame_bytes_max(&self) -> usize {
         match self.offload {
-            true => VNET_HEADER_BYTES + ETHERNET_HEADER_BYTES + 65_535,
-            false => self.mtu + ETHERNET_HEADER_BYTES,
+            true => VNET_HEADER_BYTES + ETHERNET_HEADER_BYTES + u16::MAX as usize,
+            false => ETHERNET_HEADER_BYTES + self.mtu,
         }
     }
 
@@ -75,10 +77,15 @@ pub struct Limits {
     pub time_wait: usize,
     /// Listening ports.
     pub listeners: usize,
-    /// Bytes that wait for the owner of a connection to read them: also the TCP window.
+    /// Bytes that wait for the owner of a connection to read them: the largest TCP window. Windows
+    /// begin smaller and grow as they are used; memory is taken when bytes come.
     pub receive_buffer_bytes: usize,
-    /// Bytes of a connection that the peer has not acknowledged yet.
+    /// Bytes of a connection that the peer has not acknowledged yet. The buffer grows with the
+    /// congestion window.
     pub send_buffer_bytes: usize,
+    /// Bytes that all connections' buffers may hold together, apart from the first 4 KiB of each,
+    /// which every connection is entitled to.
+    pub buffers_bytes: usize,
     /// Outgoing frames that wait for the wire. Beyond it, connections wait for their turn.
     pub frames_queued: usize,
     /// UDP sockets.
@@ -101,11 +108,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 1024,
-            half_open: 256,
+            half_open: 1024,
             time_wait: 1024,
             listeners: 16,
-            receive_buffer_bytes: 16 * 1024,
-            send_buffer_bytes: 32 * 1024,
+            receive_buffer_bytes: 1 << 20,
+            send_buffer_bytes: 1 << 20,
+            buffers_bytes: 16 << 20,
             frames_queued: 256,
             udp_sockets: 16,
             udp_datagrams: 32,
@@ -122,16 +130,20 @@ impl Limits {
     /// About how much memory a stack with these limits and this MTU holds when all of them are reached.
     pub fn worst_case_bytes(&self, mtu: usize) -> usize {
         const PER_SLOT: usize = 1024;
-        let connection = self
-            .receive_buffer_bytes
-            .saturating_add(self.send_buffer_bytes)
-            .saturating_add(PER_SLOT);
+        let connection = PER_SLOT + 2 * BLOCK_BYTES;
         let udp = self.udp_buffer_bytes.saturating_mul(2).saturating_add(PER_SLOT);
         self.connections
             .saturating_mul(connection)
-            .saturating_add(self.time_wait.saturating_mul(PER_SLOT / 2))
+            .saturating_add(self.buffers_bytes)
+            .saturating_add(self.time_wait.saturating_mul(PER_SLOT))
             .saturating_add(self.udp_sockets.saturating_mul(udp))
-            .saturating_add(self.frames_queued.saturating_mul(mtu + ETHERNET_HEADER_BYTES))
+            .saturating_add(self.frames_bytes(mtu, true))
+    }
+
+    /// Bytes of outgoing frames that wait for the wire.
+    pub(crate) fn frames_bytes(&self, mtu: usize, offload: bool) -> usize {
+        let least = if offload { 2 * usize::from(u16::MAX) } else { 0 };
+        self.frames_queued.saturating_mul(mtu + ETHERNET_HEADER_BYTES).max(least)
     }
 
     fn validate(&self) -> Result<(), ConfigError> {
@@ -148,6 +160,7 @@ impl Limits {
             ("receive_buffer_bytes", self.receive_buffer_bytes),
             ("send_buffer_bytes", self.send_buffer_bytes),
             ("udp_buffer_bytes", self.udp_buffer_bytes),
+            ("buffers_bytes", self.buffers_bytes),
         ];
         for (name, value, min) in counts {
             check_range(name, value, min, COUNT_MAX)?;
@@ -193,9 +206,13 @@ pub enum ConfigError {
     /// There is no memory for the tables that these limits need.
     OutOfMemory,
     /// A host cannot have this address in a network of this prefix length.
-    AddressNotUsable(Ipv4Addr, u8),
+    AddressNotUsable(IpAddr, u8),
     /// The gateway is not another host of the own network.
-    GatewayNotOnLink(Ipv4Addr),
+    GatewayNotOnLink(IpAddr),
+    /// There are as many addresses as the stack can have.
+    TooManyAddresses,
+    /// There are as many routes as the stack can have.
+    TooManyRoutes,
 }
 
 impl fmt::Display for ConfigError {
@@ -220,6 +237,8 @@ impl fmt::Display for ConfigError {
             Self::GatewayNotOnLink(gateway) => {
                 write!(f, "the gateway {gateway} is not another host of the own network")
             }
+            Self::TooManyAddresses => RouteError::TooManyAddresses.fmt(f),
+            Self::TooManyRoutes => RouteError::TooManyRoutes.fmt(f),
         }
     }
 }
@@ -229,5 +248,16 @@ impl core::error::Error for ConfigError {}
 impl From<TryReserveError> for ConfigError {
     fn from(_: TryReserveError) -> Self {
         Self::OutOfMemory
+    }
+}
+
+impl From<RouteError> for ConfigError {
+    fn from(error: RouteError) -> Self {
+        match error {
+            RouteError::TooManyRoutes => Self::TooManyRoutes,
+            RouteError::TooManyAddresses => Self::TooManyAddresses,
+            RouteError::AddressNotUsable(address, len) => Self::AddressNotUsable(address, len),
+            RouteError::GatewayNotOnLink(gateway) => Self::GatewayNotOnLink(gateway),
+        }
     }
 }

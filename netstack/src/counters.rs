@@ -15,8 +15,21 @@ pub struct Counters {
     pub dropped_fragments: u64,
     /// Incoming frames of protocols that the stack does not speak.
     pub dropped_unsupported: u64,
-    /// ARP packets beyond what the neighbour table may learn in a second, answered or not.
+    /// What ARP and neighbour discovery told that the neighbour table did not take: of strangers
+    /// beyond what it may learn in a second, or unasked for.
     pub dropped_arp: u64,
+    /// IPv6 addresses that the stack was about to take and another host had.
+    pub addresses_duplicate: u64,
+    /// Turns that connections, sockets and services had: with the segments, the work that was done.
+    pub turns: u64,
+    /// Segments for a connection, whatever it did with them.
+    pub segments_delivered: u64,
+    /// Segments that were sent again, as they were taken for lost.
+    pub segments_resent: u64,
+    /// Connections whose path turned out to take only smaller packets.
+    pub paths_limited: u64,
+    /// Segments for whose data there was no memory.
+    pub dropped_memory: u64,
     /// Segments beyond the window that the peer was told.
     pub dropped_beyond_window: u64,
     /// Answers (RST, ACK, ICMP, ARP) that found the outgoing queue full.
@@ -53,10 +66,12 @@ pub struct Counters {
     pub time_wait_reused: u64,
     /// Datagrams that came for a UDP socket.
     pub datagrams_received: u64,
-    /// Datagrams that were dropped because their next hop did not answer.
+    /// Datagrams that were dropped: a full socket, or a next hop that did not answer.
     pub datagrams_dropped: u64,
-    /// Calls into a socket of smoltcp, for a frame or for sending: the work per packet.
-    pub sockets_polled: u64,
+    /// Datagrams for a port without a socket.
+    pub datagrams_refused: u64,
+    /// Bytes of the connections' buffers now.
+    pub buffer_bytes: usize,
     /// Connections with buffers now, half-open ones included.
     pub connections: usize,
     /// Half-open connections now.

@@ -43,6 +43,12 @@ impl Deadlines {
         }
     }
 
+    /// The deadline of a task.
+    pub(crate) fn of(&self, task: u32) -> Option<Instant> {
+        let entry = self.heap.get(self.position[task as usize] as usize);
+        entry.map(|(deadline, _)| *deadline)
+    }
+
     pub(crate) fn earliest(&self) -> Option<Instant> {
         self.heap.first().map(|(deadline, _)| *deadline)
     }

@@ -1,141 +1,89 @@
-//! The DHCP client: smoltcp's, in a set of its own. It checks what the server gave before it is
-//! applied, since smoltcp would panic on some of it. There is no DHCP server here.
+//! DHCP (RFC 2131): the client's place in the stack. What it says and hears is in `client` and
+//! `message`, what it may be given in `lease`. There is no DHCP server here.
 
-use core::net::Ipv4Addr;
-use core::ops::Deref;
+use core::net::IpAddr;
 
-use smoltcp::socket::dhcpv4;
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::Ipv4Cidr;
+use smoltcp::time::Instant;
 
-use crate::address::{checked_cidr, is_gateway};
+mod client;
+mod lease;
+mod message;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use client::Client;
+pub use lease::{DnsServers, Lease};
+
+use client::{Event, Outgoing, Step};
+use message::MESSAGE_BYTES;
+
+use crate::address::checked_cidr;
 use crate::agenda::Task;
-use crate::egress::{STALL, emit};
-use crate::ingress::ingest;
+use crate::egress::Way;
 use crate::stack::Stack;
-use crate::wire::lone::Lone;
-use crate::wire::port::Outcome;
+use crate::udp::{Route, push_datagram};
 
-/// smoltcp would wait ten seconds; a guest whose wire comes up late should not.
-const DISCOVER_PERIOD: Duration = Duration::from_secs(2);
-const FIRST_REQUEST_PERIOD: Duration = Duration::from_secs(1);
-/// As many as smoltcp reads from a server's answer.
-const DNS_SERVERS_MAX: usize = 3;
-
-/// What a DHCP server gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lease {
-    /// The own address.
-    pub address: Ipv4Addr,
-    /// The length of the network's prefix in bits.
-    pub prefix_len: u8,
-    /// The router, if it is in the own network.
-    pub router: Option<Ipv4Addr>,
-    /// The servers for name resolution, the preferred one first.
-    pub dns: DnsServers,
-}
-
-/// A few addresses of servers for name resolution: a slice that needs no heap.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DnsServers {
-    servers: [Ipv4Addr; DNS_SERVERS_MAX],
-    len: usize,
-}
-
-impl FromIterator<Ipv4Addr> for DnsServers {
-    /// Keeps the first three.
-    fn from_iter<I: IntoIterator<Item = Ipv4Addr>>(addresses: I) -> Self {
-        let mut servers = [Ipv4Addr::UNSPECIFIED; DNS_SERVERS_MAX];
-        let mut len = 0;
-        for (place, address) in servers.iter_mut().zip(addresses) {
-            *place = address;
-            len += 1;
-        }
-        Self { servers, len }
-    }
-}
-
-impl Deref for DnsServers {
-    type Target = [Ipv4Addr];
-
-    fn deref(&self) -> &[Ipv4Addr] {
-        &self.servers[..self.len]
-    }
-}
-
-pub(crate) struct Dhcp {
-    socket: Lone<dhcpv4::Socket<'static>>,
-    lease: Option<Lease>,
-}
+pub(crate) const SERVER_PORT: u16 = 67;
+pub(crate) const CLIENT_PORT: u16 = 68;
 
 impl Stack {
-    /// Asks for an address on the wire, from now on and again before each lease ends. An address
-    /// that the stack has is given up. Without memory for the socket, nothing happens.
+    /// Asks for an address on the wire, from now on and again before each lease ends. An IPv4
+    /// address that the stack has is given up.
     pub fn start_dhcp(&mut self, now: Instant) {
         self.set_now(now);
-        let mut socket = dhcpv4::Socket::new();
-        let mut retry = socket.get_retry_config();
-        retry.discover_timeout = DISCOVER_PERIOD;
-        retry.initial_request_timeout = FIRST_REQUEST_PERIOD;
-        socket.set_retry_config(retry);
-        self.dhcp = Lone::new(socket).ok().map(|socket| Dhcp { socket, lease: None });
-        self.apply_address(None);
+        let seed = self.draw_secret();
+        self.dhcp = Some(Client::new(self.mac, seed, self.now));
+        self.apply_ipv4(None);
         self.agenda.make_ready(Task::Dhcp);
     }
 
     /// What the DHCP server gave, while it is valid.
     pub fn lease(&self) -> Option<&Lease> {
-        self.dhcp.as_ref()?.lease.as_ref()
+        self.dhcp.as_ref()?.lease()
     }
 
-    pub(crate) fn deliver_to_dhcp(&mut self, frame: &[u8]) {
-        let Some(dhcp) = &mut self.dhcp else { return };
-        let set = dhcp.socket.set_mut();
-        let outcome = ingest(self.now, &mut self.interface, &mut self.frames, self.mtu, frame, set);
-        self.note_answer(outcome);
-        self.settle_dhcp(false);
+    pub(crate) fn deliver_to_dhcp(&mut self, message: &[u8]) {
+        let event = self.dhcp.as_mut().and_then(|client| client.receive(self.now, message));
+        match event {
+            Some(Event::Configured(lease)) => self.apply_lease(&lease),
+            Some(Event::Deconfigured) => self.apply_ipv4(None),
+            None => {}
+        }
+        self.agenda.make_ready(Task::Dhcp);
     }
 
     pub(crate) fn run_dhcp(&mut self) {
-        let Some(dhcp) = &mut self.dhcp else { return };
-        let server = dhcp.lease.as_ref().and_then(|lease| lease.router);
-        let set = dhcp.socket.set_mut();
-        let outcome = emit(self.now, &mut self.interface, &mut self.frames, self.mtu, set);
-        let outcome = self.note_emission(Task::Dhcp, outcome, server);
-        self.settle_dhcp(outcome == Outcome::Idle);
+        let mut buffer = [0; MESSAGE_BYTES];
+        while self.frames.has_room() {
+            let step = self.dhcp.as_mut().and_then(|client| client.poll(self.now, &mut buffer));
+            match step {
+                None => break,
+                Some(Step::Deconfigured) => self.apply_ipv4(None),
+                Some(Step::Send(outgoing)) => self.send_to_server(&outgoing, &buffer),
+            }
+        }
+        let deadline = self.dhcp.as_ref().and_then(Client::deadline);
+        self.agenda.set_deadline(Task::Dhcp, deadline);
     }
 
-    fn settle_dhcp(&mut self, stalled: bool) {
-        let Some(dhcp) = &mut self.dhcp else { return };
-        let address = match dhcp.socket.socket_mut().poll() {
-            None => None,
-            Some(dhcpv4::Event::Deconfigured) => {
-                dhcp.lease = None;
-                Some(None)
-            }
-            Some(dhcpv4::Event::Configured(config)) => {
-                let checked = check_lease(&config);
-                dhcp.lease = checked.as_ref().map(|(lease, _)| lease.clone());
-                Some(checked.map(|(lease, cidr)| (cidr, lease.router)))
-            }
+    /// A message that finds no way now is as lost as one on the wire: the client asks again.
+    fn send_to_server(&mut self, outgoing: &Outgoing, message: &[u8]) {
+        let destination = IpAddr::V4(outgoing.destination);
+        let mac = match self.way_to(Task::Dhcp, destination) {
+            Way::To(mac) => mac,
+            Way::Unknown | Way::None => return,
         };
-        let due = self.interface.poll_at(self.now, dhcp.socket.set());
-        if let Some(address) = address {
-            self.apply_address(address);
-        }
-        match due {
-            Some(due) if due <= self.now && !stalled => self.agenda.make_ready(Task::Dhcp),
-            due => self.agenda.set_deadline(Task::Dhcp, due.map(|due| due.max(self.now + STALL))),
-        }
+        let route = Route {
+            macs: (self.mac, mac),
+            source: (outgoing.source.into(), CLIENT_PORT),
+            destination: (destination, SERVER_PORT),
+        };
+        push_datagram(&mut self.frames, self.offload, &route, (&message[..outgoing.bytes], &[]));
     }
-}
 
-/// A server may give anything; only an address that a host can have is taken, and only a router
-/// that such a host can reach.
-fn check_lease(config: &dhcpv4::Config<'_>) -> Option<(Lease, Ipv4Cidr)> {
-    let (address, prefix_len) = (config.address.address(), config.address.prefix_len());
-    let cidr = checked_cidr(address, prefix_len).ok()?;
-    let router = config.router.filter(|router| is_gateway(&cidr, *router));
-    let dns = config.dns_servers.iter().copied().collect();
-    Some((Lease { address, prefix_len, router, dns }, cidr))
+    fn apply_lease(&mut self, lease: &Lease) {
+        let cidr = checked_cidr(lease.address, lease.prefix_len).ok();
+        self.ipv4_mtu = lease.mtu.map_or(usize::MAX, usize::from);
+        self.apply_ipv4(cidr.map(|cidr| (cidr, lease.router)));
+    }
 }

@@ -1,321 +1,245 @@
-//! What happens to a frame that arrived: the socket it is for sees it, and no other; a SYN may make
-//! a new connection; what nobody wants is answered by smoltcp without any socket.
+//! What happens to a frame that arrived, up to the protocol that it is for: Ethernet, ARP, IP, ICMP.
+//! TCP goes on in `tcp::arrive`, UDP in `udp`.
 
-use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
 
-use core::net::{Ipv4Addr, SocketAddrV4};
-
-use smoltcp::iface::{Interface, SocketSet};
-use smoltcp::socket::tcp;
-use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{EthernetAddress, IpAddress, IpListenEndpoint};
-
-use crate::agenda::Task;
-use crate::connection::{Body, CloseReason, Connection, Expiry, Owner, Stage, new_socket};
-use crate::egress::{Cause, TIME_WAIT};
-use crate::listener::ListenerId;
+use crate::neighbour::Kind;
 use crate::stack::Stack;
-use crate::table::List;
+use crate::tcp::flow::Flow;
 use crate::wire::arp::{self, Arp};
-use crate::wire::demux::{DHCP_CLIENT_PORT, Parcel, Refusal, Segment, classify};
-use crate::wire::frames::Frames;
-use crate::wire::port::{Outcome, Port};
-use crate::wire::segment::{Mark, emit_bare, mend_and_mark};
+use crate::wire::icmp::{self, Message, Quoted, Reason};
+use crate::wire::ip::{self, Content, Envelope, Link, Packet, Refusal, is_host, protocol};
+use crate::wire::{segment, vnet};
 
-/// A peer that opens a connection we think is open is challenged this often (RFC 5961, 7).
-const CHALLENGE_PERIOD: Duration = Duration::from_secs(1);
+/// The least that an IPv4 and an IPv6 path takes, in bytes (RFC 791, RFC 8200).
+const PATH_MTU_MIN: usize = 576;
+const PATH_MTU_MIN_IPV6: usize = 1280;
+/// What is tried when a router does not tell what it takes (RFC 1191, 7).
+const PLATEAUS: [usize; 4] = [8166, 1492, 1006, PATH_MTU_MIN];
 
 impl Stack {
     pub(crate) fn process(&mut self, frame: &[u8]) {
-        match classify(frame, self.mac) {
-            Ok(Parcel::Tcp(segment)) => self.process_tcp(frame, &segment),
-            Ok(Parcel::Udp { source, destination }) => self.process_udp(frame, source, destination),
-            Ok(Parcel::Arp(arp)) => self.process_arp(frame, &arp),
-            Ok(Parcel::Icmp { destination }) => self.process_icmp(frame, destination),
-            Err(Refusal::Malformed) => self.counters.dropped_malformed += 1,
-            Err(Refusal::NotForUs) => self.counters.dropped_not_for_us += 1,
-            Err(Refusal::Fragment) => self.counters.dropped_fragments += 1,
-            Err(Refusal::Unsupported) => self.counters.dropped_unsupported += 1,
+        let (checksum_is_valid, frame) = match self.offload {
+            false => (false, frame),
+            true => match vnet::split(frame) {
+                Some(split) => split,
+                None => return self.drop_frame(Refusal::Malformed),
+            },
+        };
+        if let Err(refusal) = self.process_frame(checksum_is_valid, frame) {
+            self.drop_frame(refusal);
         }
     }
 
-    fn process_arp(&mut self, frame: &[u8], arp: &Arp) {
-        // With any_ip smoltcp would answer for every address: also for the one that the sender
+    fn drop_frame(&mut self, refusal: Refusal) {
+        *match refusal {
+            Refusal::Malformed => &mut self.counters.dropped_malformed,
+            Refusal::NotForUs => &mut self.counters.dropped_not_for_us,
+            Refusal::Fragment => &mut self.counters.dropped_fragments,
+            Refusal::Unsupported => &mut self.counters.dropped_unsupported,
+        } += 1;
+    }
+
+    fn process_frame(&mut self, checksum_is_valid: bool, frame: &[u8]) -> Result<(), Refusal> {
+        let (link, payload) = ip::split_frame(frame).ok_or(Refusal::Malformed)?;
+        let is_to_us = link.destination == self.mac;
+        if !is_to_us && link.destination[0] & 1 == 0 {
+            return Err(Refusal::NotForUs);
+        }
+        let packet = match link.ethertype {
+            ip::ETHERTYPE_ARP => {
+                let arp = arp::parse(payload).ok_or(Refusal::Unsupported)?;
+                return self.process_arp(&arp);
+            }
+            ip::ETHERTYPE_IPV4 => ip::parse_ipv4(payload)?,
+            ip::ETHERTYPE_IPV6 => ip::parse_ipv6(payload)?,
+            _ => return Err(Refusal::Unsupported),
+        };
+        match packet.protocol {
+            protocol::TCP => {
+                // RFC 9293, 3.9.2.3: TCP is between two hosts only.
+                let is_between_hosts = is_host(packet.source) && is_host(packet.destination);
+                if !is_to_us || !is_between_hosts || !self.serves(packet.destination) {
+                    return Err(Refusal::NotForUs);
+                }
+                let segment = segment::parse(packet.payload).ok_or(Refusal::Malformed)?;
+                if !checksum_is_valid && !packet.has_valid_checksum() {
+                    return Err(Refusal::Malformed);
+                }
+                let local = SocketAddr::new(packet.destination, segment.header.destination_port);
+                let remote = SocketAddr::new(packet.source, segment.header.source_port);
+                self.process_tcp(&Flow { local, remote }, link.source, &segment);
+                Ok(())
+            }
+            protocol::UDP => self.process_udp(&link, &packet, checksum_is_valid),
+            protocol::ICMP if packet.source.is_ipv4() => self.process_icmp(&link, &packet),
+            protocol::ICMPV6 if packet.source.is_ipv6() => self.process_icmp(&link, &packet),
+            _ => Err(Refusal::Unsupported),
+        }
+    }
+
+    /// Whether packets for this host are taken.
+    pub(crate) fn serves(&self, destination: IpAddr) -> bool {
+        self.routes.is_own(destination) || self.any_ip && destination.is_ipv4()
+    }
+
+    fn process_arp(&mut self, arp: &Arp) -> Result<(), Refusal> {
+        // With any_ip the stack would answer for every address: also for the one that the sender
         // announces as its own.
         if arp.sender == arp.target {
+            return Err(Refusal::Unsupported);
+        }
+        let (sender, target) = (IpAddr::V4(arp.sender), IpAddr::V4(arp.target));
+        if !is_host(sender) || self.routes.is_own(sender) || !is_unicast(arp.sender_mac) {
+            return Err(Refusal::NotForUs);
+        }
+        let is_asked = self.routes.is_own(target) || self.any_ip && is_host(target);
+        let is_on_link = self.routes.is_on_link(sender);
+        let kind = match (arp.is_request, is_asked) {
+            (false, _) => Kind::Answer { overrides: true },
+            (true, true) => Kind::Request,
+            (true, false) => Kind::Unasked { overrides: true },
+        };
+        let is_known = is_on_link && self.learn(sender, Some(arp.sender_mac), kind);
+        self.counters.dropped_arp += u64::from(!is_known);
+        if arp.is_request && is_asked && is_on_link && self.may_answer() {
+            let answer = Arp {
+                is_request: false,
+                sender: arp.target,
+                sender_mac: self.mac,
+                target: arp.sender,
+                target_mac: arp.sender_mac,
+            };
+            let is_queued = self.frames.has_room_for_answer()
+                && arp::push(&mut self.frames, self.offload, arp.sender_mac, &answer);
+            self.counters.dropped_answers += u64::from(!is_queued);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn may_answer(&mut self) -> bool {
+        self.neighbours.may_answer(self.now)
+    }
+
+    /// Tells where a host on the wire is, so that it need not be asked for. What it says itself
+    /// later counts more.
+    pub fn add_neighbour(&mut self, address: IpAddr, mac: [u8; 6]) {
+        self.learn(address, Some(mac), Kind::Request);
+    }
+
+    /// Takes what a packet says of a neighbour; whoever waits for it goes on.
+    pub(crate) fn learn(&mut self, address: IpAddr, mac: Option<[u8; 6]>, kind: Kind) -> bool {
+        let is_known = self.neighbours.learn(self.now, address, mac, kind);
+        if is_known {
+            self.agenda.neighbour_found(address);
+        }
+        is_known
+    }
+
+    fn process_icmp(&mut self, link: &Link, packet: &Packet<'_>) -> Result<(), Refusal> {
+        if !is_host(packet.source) && !packet.source.is_unspecified() {
+            return Err(Refusal::NotForUs);
+        }
+        let is_valid = match packet.source {
+            IpAddr::V4(_) => crate::wire::checksum::Sum::default().add(packet.payload).is_valid(),
+            IpAddr::V6(_) => packet.has_valid_checksum(),
+        };
+        if !is_valid {
+            return Err(Refusal::Malformed);
+        }
+        let is_own = self.routes.is_own(packet.destination);
+        match icmp::parse(packet).ok_or(Refusal::Unsupported)? {
+            // In the name of others, or to groups, no echo is answered.
+            Message::Echo(rest) if is_own && is_host(packet.source) => {
+                self.answer_echo(link, packet, rest);
+                Ok(())
+            }
+            Message::Echo(_) => Err(Refusal::NotForUs),
+            Message::Error { about, reason } if is_own => {
+                self.process_error(&about, reason);
+                Ok(())
+            }
+            Message::Error { .. } => Err(Refusal::NotForUs),
+            Message::Solicitation { target, source_mac } => {
+                self.process_solicitation(link, packet, target, source_mac)
+            }
+            Message::Advertisement { target, mac, solicited, overrides } => {
+                let kind = match solicited {
+                    true => Kind::Answer { overrides },
+                    false => Kind::Unasked { overrides },
+                };
+                self.process_advertisement(target, mac, kind)
+            }
+            Message::RouterAdvertisement(message) => {
+                self.process_router_advertisement(packet, message)
+            }
+        }
+    }
+
+    fn answer_echo(&mut self, link: &Link, packet: &Packet<'_>, rest: &[u8]) {
+        let header = icmp::echo_reply(packet.destination, packet.source, rest);
+        self.answer(link.source, packet, &header, rest);
+    }
+
+    /// Sends a message of ICMP straight back to where a packet came from.
+    pub(crate) fn answer(
+        &mut self,
+        mac: [u8; 6],
+        packet: &Packet<'_>,
+        header: &[u8],
+        payload: &[u8],
+    ) {
+        let protocol = match packet.source {
+            IpAddr::V4(_) => protocol::ICMP,
+            IpAddr::V6(_) => protocol::ICMPV6,
+        };
+        let (own, peer) = (packet.destination, packet.source);
+        let envelope = Envelope::new((self.mac, mac), own, peer, protocol);
+        let content =
+            Content { header, payload: (payload, &[]), checksum_at: None, segment_bytes: None };
+        let is_queued = self.frames.has_room_for_answer()
+            && ip::push_packet(&mut self.frames, self.offload, &envelope, &content);
+        self.counters.dropped_answers += u64::from(!is_queued);
+    }
+
+    /// An error about a packet that we may have sent. Only one that quotes what is in flight counts,
+    /// which nobody off the path can know (RFC 5927).
+    fn process_error(&mut self, about: &Quoted, reason: Reason) {
+        if about.protocol != protocol::TCP {
             return self.counters.dropped_unsupported += 1;
         }
-        if !self.neighbours.admit(self.now, arp.sender) {
-            self.counters.dropped_arp += 1;
-            return self.answer_stranger(arp);
-        }
-        self.ingest_alone(frame);
-        self.agenda.neighbour_found(arp.sender);
-    }
-
-    /// Tells a host that nothing is learned from where the stack is, if it asks for that.
-    fn answer_stranger(&mut self, arp: &Arp) {
-        let is_askable = self.addresses.is_own(arp.target) && self.addresses.is_on_link(arp.sender);
-        let has_place = EthernetAddress(arp.sender_mac).is_unicast();
-        if arp.is_request && is_askable && has_place && self.neighbours.may_answer(self.now) {
-            let queued = arp::emit_answer(&mut self.frames, self.mac, arp);
-            self.counters.dropped_answers += u64::from(!queued);
-        }
-    }
-
-    fn process_icmp(&mut self, frame: &[u8], destination: Ipv4Addr) {
-        // With any_ip smoltcp would answer pings in the name of every host there is.
-        if self.any_ip && !self.addresses.is_own(destination) {
-            return self.counters.dropped_not_for_us += 1;
-        }
-        self.ingest_alone(frame);
-    }
-
-    fn process_udp(&mut self, frame: &[u8], source: SocketAddrV4, destination: SocketAddrV4) {
-        if destination.port() == DHCP_CLIENT_PORT && self.dhcp.is_some() {
-            return self.deliver_to_dhcp(frame);
-        }
-        // Without an address of its own a host gives no answer, so nothing is looked up either.
-        match self.udp.find(destination.port()) {
-            Some(slot) => self.deliver_datagram(slot, frame),
-            None if source.ip().is_unspecified() => self.counters.dropped_not_for_us += 1,
-            None => self.ingest_alone(frame),
-        }
-    }
-
-    fn process_tcp(&mut self, frame: &[u8], segment: &Segment) {
-        if !self.any_ip && !self.addresses.is_own(*segment.flow.local.ip()) {
-            return self.counters.dropped_not_for_us += 1;
-        }
-        match self.table.find(&segment.flow) {
-            Some(slot) => self.deliver(slot, frame, segment),
-            None => self.open_or_refuse(frame, segment),
-        }
-    }
-
-    fn deliver(&mut self, slot: u32, frame: &[u8], segment: &Segment) {
-        let now = self.now;
-        let Some(connection) = self.table.at_mut(slot) else {
-            return;
+        let flow = Flow {
+            local: SocketAddr::new(about.source, about.source_port),
+            remote: SocketAddr::new(about.destination, about.destination_port),
         };
-        if let Body::TimeWait(mark) = connection.body {
-            return self.answer_late(slot, &mark, frame, segment);
-        }
-        if connection.oversteps(segment) {
-            return self.counters.dropped_beyond_window += 1;
-        }
-        if segment.opens() && connection.stage == Stage::Open && connection.verdict.is_none() {
-            return self.challenge(slot, segment);
-        }
-        let Body::Socket(socket) = &mut connection.body else {
-            return;
-        };
-        let outcome =
-            ingest(now, &mut self.interface, &mut self.frames, self.mtu, frame, socket.set_mut());
-        connection.hear(now, segment);
-        if segment.syn && connection.stage == Stage::Opening {
-            connection.begin_window(segment);
-        }
-        self.note_answer(outcome);
-        if outcome == Outcome::Sent {
-            self.note_mark(slot, true);
-        }
-        self.touched.push(slot);
-        self.settle(slot, Cause::Segment { rst: segment.rst });
-        self.reset_if_unread(slot);
-    }
-
-    /// Data that comes after the owner has released the connection will never be read; the peer is
-    /// told so, as Linux does.
-    fn reset_if_unread(&mut self, slot: u32) {
-        let Some(connection) = self.table.at_mut(slot) else { return };
-        let is_deserted = connection.owner == Owner::Nobody && connection.verdict.is_none();
-        if is_deserted && connection.has_unread() {
-            connection.reset(CloseReason::Aborted);
-            self.counters.connections_aborted += 1;
-            self.settle(slot, Cause::Segment { rst: false });
-        }
-    }
-
-    /// A SYN for a connection that we think is open: perhaps the peer has restarted. smoltcp would
-    /// not answer. Our acknowledgement makes such a peer reset the old connection (RFC 9293, 3.10.7.4).
-    fn challenge(&mut self, slot: u32, segment: &Segment) {
-        let now = self.now;
-        let Some(connection) = self.table.at_mut(slot) else {
-            return;
-        };
-        let Some(mark) = connection.mark.filter(|_| now >= connection.challenge_at) else {
-            return;
-        };
-        connection.challenge_at = now + CHALLENGE_PERIOD;
-        self.acknowledge(segment, &mark);
-    }
-
-    /// A segment for a connection in TIME-WAIT (RFC 9293, 3.10.7.4; RFC 1337 for RST).
-    fn answer_late(&mut self, slot: u32, mark: &Mark, frame: &[u8], segment: &Segment) {
-        let is_newer = segment.sequence.wrapping_sub(mark.acknowledged) as i32 > 0;
-        if segment.rst {
-            return;
-        }
-        if segment.opens() && is_newer {
-            self.counters.time_wait_reused += 1;
-            self.end_time_wait(slot);
-            return self.open_or_refuse(frame, segment);
-        }
-        if segment.fin {
-            self.table.join_list(slot, List::TimeWait);
-            if let Some(connection) = self.table.at_mut(slot) {
-                connection.expiry = Expiry::After(TIME_WAIT);
+        let header_bytes = match about.source {
+            IpAddr::V4(_) => ip::IPV4_HEADER_BYTES,
+            IpAddr::V6(_) => ip::IPV6_HEADER_BYTES,
+        } + segment::HEADER_BYTES;
+        match reason {
+            Reason::TooBig(mtu) => {
+                let path_mtu = path_mtu(about, mtu).min(self.mtu(about.source.is_ipv6()));
+                self.limit_path(&flow, about.sequence, path_mtu - header_bytes);
             }
-            self.schedule(slot, Cause::Segment { rst: false }, false);
-        }
-        if segment.syn || segment.fin || segment.payload_bytes > 0 {
-            self.acknowledge(segment, mark);
-        }
-    }
-
-    fn acknowledge(&mut self, segment: &Segment, mark: &Mark) {
-        let (frames, flow) = (&mut self.frames, &segment.flow);
-        let queued = emit_bare(frames, self.mac, segment.source_mac, flow, (*mark).into());
-        self.counters.dropped_answers += u64::from(!queued);
-    }
-
-    /// A segment for no connection: a SYN may begin one, everything else gets a RST.
-    fn open_or_refuse(&mut self, frame: &[u8], segment: &Segment) {
-        let is_own = self.addresses.is_own(*segment.flow.local.ip());
-        let listener = self.listeners.find(segment.flow.local.port()).filter(|_| is_own);
-        match listener {
-            Some(listener) if segment.opens() => {
-                if self.listeners.is_full(listener) {
-                    return self.counters.syns_dropped_backlog += 1;
-                }
-                self.open(frame, segment, Some(listener));
-            }
-            None if segment.opens() && self.offer_unmatched => self.open(frame, segment, None),
-            _ => {
-                self.counters.segments_refused += 1;
-                self.ingest_alone(frame);
-            }
-        }
-    }
-
-    /// Makes a connection from a SYN: for a listener, or else as an offer.
-    fn open(&mut self, frame: &[u8], segment: &Segment, listener: Option<ListenerId>) {
-        if !self.make_room() {
-            return self.counters.syns_dropped_limit += 1;
-        }
-        let Ok(mut lone) = new_socket(&self.limits) else {
-            return self.counters.syns_dropped_memory += 1;
-        };
-        let local = segment.flow.local;
-        let endpoint =
-            IpListenEndpoint { addr: Some(IpAddress::Ipv4(*local.ip())), port: local.port() };
-        lone.socket_mut().pause_synack(listener.is_none());
-        // Cannot fail: the socket is closed and the port is not 0.
-        let listening = lone.socket_mut().listen(endpoint).is_ok();
-        let mut opener = self.new_opener();
-        ingest(self.now, &mut opener, &mut self.frames, self.mtu, frame, lone.set_mut());
-        self.counters.sockets_polled += 1;
-        if !listening || lone.socket().state() != tcp::State::SynReceived {
-            return self.counters.dropped_malformed += 1;
-        }
-        let (stage, patience) = match listener {
-            Some(_) => (Stage::HalfOpen, self.limits.handshake_timeout),
-            None => (Stage::Offered, self.limits.offer_timeout),
-        };
-        let mut connection = Connection::new(segment.flow, lone, stage, self.now);
-        connection.listener = listener;
-        connection.peer_timeout = Some(self.limits.peer_timeout);
-        connection.expiry = Expiry::After(patience);
-        connection.begin_window(segment);
-        let Some(id) = self.table.insert(connection) else {
-            return self.counters.syns_dropped_memory += 1;
-        };
-        self.table.join_list(id.slot, List::HalfOpen);
-        if listener.is_none() {
-            self.queue_offer(id);
-        }
-        self.schedule(id.slot, Cause::Segment { rst: false }, false);
-    }
-
-    fn queue_offer(&mut self, id: crate::ConnectionId) {
-        // At most half_open offers are alive, but some that are dead may still be queued.
-        if self.offers.len() >= 2 * self.limits.half_open {
-            let table = &self.table;
-            self.offers.retain(|offer| table.get(*offer).is_some());
-        }
-        self.offers.push_back(id);
-        self.counters.connections_offered += 1;
-    }
-
-    /// Room for one more connection, if need be at the cost of the oldest half-open one.
-    fn make_room(&mut self) -> bool {
-        let half_open = self.table.list_len(List::HalfOpen);
-        let has_room = self.has_room_for_connection();
-        if has_room && half_open < self.limits.half_open {
-            return true;
-        }
-        let Some(oldest) = self.table.oldest(List::HalfOpen) else {
-            return has_room;
-        };
-        self.table.remove(oldest);
-        self.agenda.set_deadline(Task::Tcp(oldest), None);
-        self.counters.half_open_evicted += 1;
-        true
-    }
-
-    pub(crate) fn has_room_for_connection(&self) -> bool {
-        self.table.len() - self.table.list_len(List::TimeWait) < self.limits.connections
-    }
-
-    /// Shows smoltcp a frame that is for none of the sockets.
-    pub(crate) fn ingest_alone(&mut self, frame: &[u8]) {
-        let mut nobody = SocketSet::new(Vec::new());
-        let outcome =
-            ingest(self.now, &mut self.interface, &mut self.frames, self.mtu, frame, &mut nobody);
-        self.note_answer(outcome);
-    }
-
-    /// Counts what became of the answer to a frame.
-    pub(crate) fn note_answer(&mut self, outcome: Outcome) {
-        self.counters.sockets_polled += 1;
-        match outcome {
-            Outcome::Sent => {
-                self.note_question();
-            }
-            Outcome::Starved => self.counters.dropped_answers += 1,
-            Outcome::Idle | Outcome::Unresolved => {}
-        }
-    }
-
-    /// If the frame that was just queued is an ARP request, its answer is welcome.
-    pub(crate) fn note_question(&mut self) -> Option<Ipv4Addr> {
-        let target = arp::question_of(self.frames.back()?)?;
-        self.neighbours.note_question(target);
-        Some(target)
-    }
-
-    /// Keeps in mind what the frame that was just queued tells about its connection.
-    pub(crate) fn note_mark(&mut self, slot: u32, is_answer: bool) {
-        let Some(connection) = self.table.at_mut(slot) else { return };
-        let Some(frame) = self.frames.back_mut() else { return };
-        let before = connection.mark;
-        if let Some(mark) = mend_and_mark(frame, &connection.flow, before, is_answer) {
-            connection.note_sent(mark);
+            Reason::Refused => self.refuse_opening(&flow, about.sequence),
+            // It may pass.
+            Reason::Unreachable => {}
         }
     }
 }
 
-/// Shows smoltcp a frame, and with it only these sockets.
-pub(crate) fn ingest(
-    now: Instant,
-    interface: &mut Interface,
-    frames: &mut Frames,
-    mtu: usize,
-    frame: &[u8],
-    sockets: &mut SocketSet<'static>,
-) -> Outcome {
-    let mut port = Port::incoming(frames, mtu, frame);
-    interface.poll_ingress_single(now, &mut port, sockets);
-    port.outcome()
+/// What the path takes, given what a router says and the packet that it did not take.
+fn path_mtu(about: &Quoted, mtu: usize) -> usize {
+    match about.source {
+        IpAddr::V6(_) => mtu.max(PATH_MTU_MIN_IPV6),
+        IpAddr::V4(_) if mtu == 0 => {
+            let lower = PLATEAUS.into_iter().find(|plateau| *plateau < about.packet_bytes);
+            lower.unwrap_or(PATH_MTU_MIN)
+        }
+        IpAddr::V4(_) => mtu.max(PATH_MTU_MIN),
+    }
+}
+
+pub(crate) fn is_unicast(mac: [u8; 6]) -> bool {
+    mac[0] & 1 == 0 && mac != [0; 6]
 }

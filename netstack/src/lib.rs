@@ -26,42 +26,38 @@
 //! ```
 //!
 //! # Layers
-//! smoltcp speaks the protocols: it checks, assembles, retransmits and acknowledges. What it does
-//! not do is many connections at once, because it walks all sockets for every packet and every
-//! poll. This crate puts each socket into a set of its own and does the finding itself:
+//! - `wire`: packets as bytes, both ways: IP in Ethernet (`ip`), TCP segments (`segment`), `arp`,
+//!   `icmp`, checksums, virtio-net headers (`vnet`), and the queue of outgoing frames (`frames`).
+//! - `ingress`, `egress`: a frame finds its protocol; a packet finds its next hop. `routes` and
+//!   `neighbour` tell which that is and where.
+//! - `tcp`, `udp`: the protocols and what the owner calls of them; `tcp` has a map of its own.
+//! - `address`, `dhcp`, `ipv6` with `slaac`, `names` with `resolver`: where addresses come from, and
+//!   names go.
+//! - `stack`: what holds all of it; `agenda` with `deadlines`: who has something to send, who waits for
+//!   a time or a neighbour; `siphash`: a keyed hash, so that no remote can make connections collide.
 //!
-//! - `wire`: what a frame is for (`demux`), the queue of outgoing frames (`frames`), smoltcp's view
-//!   of one call (`port`), what the ARP cache may learn (`neighbours`).
-//! - `table`: connections by their flow, through a hash with a secret key (`siphash`), so that no
-//!   remote can make them collide. Ids carry a generation, so a stale one finds nothing.
-//! - `agenda`, `deadlines`: who has something to send, who waits for a time or a neighbour.
-//! - `connection`, `listener`, `udp`, `dhcp`: what there is; `ingress`, `egress`: what happens to it.
-//! - `stack`, `tcp`, `connect`, `address`: what the owner calls.
+//! The work for a frame is one look-up and one connection, at ten connections and at ten thousand;
+//! [`Counters::turns`] and [`Counters::segments_delivered`] count it. Ids carry a generation, so a
+//! stale one finds nothing.
 //!
-//! The work for a frame is one look-up and one socket, at ten connections and at ten thousand;
-//! [`Counters::sockets_polled`] counts it.
+//! # TCP
+//! RFC 9293 with window scaling and timestamps (7323), selective acknowledgements in both directions
+//! (2018, 6675), NewReno (5681, 6582) with early retransmit (5827) and an initial window of ten
+//! segments (6928), zero-window probes, keep-alives, delayed acknowledgements, Nagle's algorithm by
+//! choice, path MTU discovery (1191, 8201), protection from blind attacks (5961, 5927, 6528).
+//! Buffers take memory when bytes come: an idle connection has none. The receive window and the
+//! send buffer grow with what the connection uses, within [`Limits`].
 //!
-//! # What it mends
-//! Simulation and hostile frames showed where smoltcp 0.14 alone would hang, lose data or panic.
-//! Each has its place here, and all that shows from outside a test that fails without it:
-//!
-//! - Acknowledgements during retransmission carry an old sequence number, so that two stacks which
-//!   both retransmit wait for each other for ever (`wire::segment::mend_and_mark`).
-//! - Timers get lost, so that data or a FIN is never sent again (`Connection::probe_at`).
-//! - The window of a SYN is taken as scaled, which a peer can use to overfill the receive buffer and
-//!   run into an assertion; and a FIN behind data that was cut is taken (`Connection::oversteps`).
-//! - A peer that restarts and comes again from the same port gets no answer (`Stack::challenge`).
-//! - Idle connections with a time-out end, so time-outs are this crate's own (`Connection::silent_until`).
-//! - Initial sequence numbers can be foreseen from a few others (`Stack::new_opener`).
-//! - A neighbour that does not answer holds up a UDP socket's whole queue (`Stack::drop_datagram`).
+//! It is our own; smoltcp's was used before. That walks all sockets for each packet, has buffers of
+//! fixed size, sends everything again after a loss, and needed a dozen repairs from outside.
+//! smoltcp's packet formats still read DHCP messages and the options of router advertisements.
 //!
 //! # Limits
-//! Everything is bounded by [`Limits`], and memory that cannot be had means a refused connection,
-//! never a panic. When half-open connections reach their limit the oldest is forgotten, since a
-//! flood's are the ones that never complete. TIME-WAIT holds no buffers, lasts ten seconds, and
-//! yields early to a newer SYN of the same flow (RFC 9293, 3.10.7.4) or to more of its kind.
-//! IPv4 fragments are dropped, not put together. There is no IPv6 yet; addresses in the interface
-//! are `SocketAddr`, so that it can come.
+//! Everything is bounded by [`Limits`], and memory that cannot be had means a refused connection or
+//! a dropped segment, never a panic. When half-open connections reach their limit the oldest is
+//! forgotten, since a flood's are the ones that never complete. TIME-WAIT holds no buffers, lasts
+//! ten seconds, and yields early to a newer SYN of the same flow (RFC 6191) or to more of its kind.
+//! Fragments are dropped, not put together; urgent data is data; there is no ECN.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -73,32 +69,35 @@ extern crate std;
 mod address;
 mod agenda;
 mod config;
-mod connect;
-mod connection;
 mod counters;
 mod deadlines;
 mod dhcp;
 mod egress;
-mod flow;
 mod ingress;
-mod listener;
+mod ipv6;
+mod names;
+mod neighbour;
+mod resolver;
+mod routes;
 mod siphash;
+mod slaac;
 mod stack;
-mod table;
 mod tcp;
 mod udp;
 mod wire;
 
-pub use config::{Config, ConfigError, Limits, MTU_MAX, MTU_MIN, VNET_HEADER_BYTES};
-pub use connect::ConnectError;
-pub use connection::{CloseReason, ConnectionId, ConnectionState};
+pub use config::{Config, ConfigError, Limits, MTU_MAX, MTU_MIN};
 pub use counters::Counters;
 pub use dhcp::{DnsServers, Lease};
-pub use listener::{ListenError, ListenerId};
+pub use resolver::{Addresses, Answer, Kind as QueryKind, QueryId, ResolveError};
 pub use smoltcp::time::{Duration, Instant};
 pub use stack::Stack;
-pub use tcp::{Received, RecvError, SendError};
+pub use tcp::connect::ConnectError;
+pub use tcp::connection::{CloseReason, ConnectionId, ConnectionState};
+pub use tcp::listener::{ListenError, ListenerId};
+pub use tcp::owner::{Received, RecvError, SendError};
 pub use udp::{BindError, Datagram, UdpId, UdpSendError};
+pub use wire::vnet::VNET_HEADER_BYTES;
 
 /// An Ethernet header, without VLAN tag and checksum.
 pub const ETHERNET_HEADER_BYTES: usize = 14;

@@ -4,44 +4,54 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use smoltcp::iface::{Config as InterfaceConfig, Interface};
-use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress};
+use core::net::IpAddr;
+use core::task::Waker;
 
-use crate::ETHERNET_HEADER_BYTES;
-use crate::address::Addresses;
+use smoltcp::time::Instant;
+
 use crate::agenda::{Agenda, Task};
 use crate::config::{Config, ConfigError, Limits};
-use crate::connection::ConnectionId;
 use crate::counters::Counters;
-use crate::dhcp::Dhcp;
-use crate::listener::Listeners;
+use crate::dhcp;
+use crate::neighbour::{NEIGHBOURS_DEFAULT, Neighbours};
+use crate::resolver::Resolver;
+use crate::routes::Routes;
 use crate::siphash::HashKey;
-use crate::table::{List, Table};
+use crate::slaac::Slaac;
+use crate::tcp::buffer::Memory;
+use crate::tcp::connection::ConnectionId;
+use crate::tcp::listener::Listeners;
+use crate::tcp::table::{List, Table};
 use crate::udp::UdpSockets;
 use crate::wire::frames::Frames;
-use crate::wire::neighbours::Neighbours;
-use crate::wire::port::Port;
 
 /// A TCP/IP stack for one Ethernet wire.
 pub struct Stack {
     pub(crate) now: Instant,
     pub(crate) mac: [u8; 6],
-    pub(crate) mtu: usize,
+    /// The largest packet that the wire takes, and what networks on it say of theirs.
+    wire_mtu: usize,
+    pub(crate) ipv4_mtu: usize,
+    pub(crate) ipv6_mtu: usize,
     pub(crate) any_ip: bool,
+    pub(crate) offload: bool,
     pub(crate) limits: Limits,
-    pub(crate) interface: Interface,
     pub(crate) frames: Frames,
     pub(crate) neighbours: Neighbours,
+    pub(crate) routes: Routes,
+    pub(crate) address_waker: Option<Waker>,
     pub(crate) agenda: Agenda,
-    pub(crate) addresses: Addresses,
+    pub(crate) memory: Memory,
     pub(crate) table: Table,
     pub(crate) listeners: Listeners,
     pub(crate) offers: VecDeque<ConnectionId>,
     pub(crate) offer_unmatched: bool,
     pub(crate) touched: Touched,
     pub(crate) udp: UdpSockets,
-    pub(crate) dhcp: Option<Dhcp>,
+    pub(crate) dhcp: Option<dhcp::Client>,
+    pub(crate) slaac: Option<Slaac>,
+    pub(crate) resolver: Resolver,
+    pub(crate) own_servers: Vec<IpAddr>,
     pub(crate) counters: Counters,
     key: HashKey,
     secrets_drawn: u64,
@@ -54,24 +64,26 @@ impl Stack {
     /// If the configuration cannot work, or there is no memory for its tables.
     pub fn new(config: Config, now: Instant) -> Result<Self, ConfigError> {
         config.validate()?;
-        let Config { mac, mtu, seed, limits, any_ip, offload: _ } = config;
+        let Config { mac, mtu, seed, limits, any_ip, offload } = config;
         let key = HashKey::from_seed(seed);
-        let mut frames = Frames::new(limits.frames_queued, mtu + ETHERNET_HEADER_BYTES)?;
-        let mut interface = new_interface(mac, mtu, key.hash(&[0]), &mut frames, now);
-        interface.set_any_ip(any_ip);
+        let frames = Frames::new(limits.frames_queued, limits.frames_bytes(mtu, offload))?;
         let tcp_slots = limits.connections + limits.time_wait;
         let mut offers = VecDeque::new();
         offers.try_reserve_exact(2 * limits.half_open + 1)?;
         Ok(Self {
             now,
             mac,
-            mtu,
+            wire_mtu: mtu,
+            ipv4_mtu: mtu,
+            ipv6_mtu: mtu,
             any_ip,
-            interface,
+            offload,
             frames,
-            neighbours: Neighbours::new(now),
+            neighbours: Neighbours::new(NEIGHBOURS_DEFAULT, key, now),
+            routes: Routes::new()?,
+            address_waker: None,
             agenda: Agenda::new(tcp_slots, limits.udp_sockets)?,
-            addresses: Addresses::default(),
+            memory: Memory::new(limits.buffers_bytes),
             table: Table::new(tcp_slots, key)?,
             listeners: Listeners::new(&limits),
             offers,
@@ -79,6 +91,9 @@ impl Stack {
             touched: Touched::new(tcp_slots)?,
             udp: UdpSockets::new(limits.udp_sockets, key),
             dhcp: None,
+            slaac: None,
+            resolver: Resolver::new(key.hash(&[3])),
+            own_servers: Vec::new(),
             counters: Counters::default(),
             key,
             secrets_drawn: 0,
@@ -86,7 +101,8 @@ impl Stack {
         })
     }
 
-    /// Takes one frame from the wire: Ethernet without its checksum. The bytes may be anything.
+    /// Takes one frame from the wire: Ethernet without its checksum, with [`Config::offload`] behind
+    /// a virtio-net header. The bytes may be anything.
     pub fn receive(&mut self, now: Instant, frame: &[u8]) {
         self.set_now(now);
         self.counters.frames_received += 1;
@@ -101,10 +117,14 @@ impl Stack {
             let Some(task) = self.agenda.next_ready() else {
                 break;
             };
+            self.counters.turns += 1;
             match task {
                 Task::Tcp(slot) => self.run_connection(slot),
                 Task::Udp(slot) => self.run_udp(slot),
+                Task::Neighbours => self.run_neighbours(),
                 Task::Dhcp => self.run_dhcp(),
+                Task::Autoconfiguration => self.run_autoconfiguration(),
+                Task::Resolver => self.run_resolver(),
             }
         }
     }
@@ -136,6 +156,7 @@ impl Stack {
             connections: self.table.len() - time_wait,
             half_open: self.table.list_len(List::HalfOpen),
             time_wait,
+            buffer_bytes: self.memory.used_bytes(),
             ..self.counters.clone()
         }
     }
@@ -156,27 +177,15 @@ impl Stack {
         self.key.hash(&[1, self.secrets_drawn])
     }
 
-    /// An interface to begin one connection with. smoltcp draws initial sequence numbers from its
-    /// interface's generator, whose past and future can be told from a few of its numbers. With a
-    /// secret seed for each connection, a peer learns from its own nothing about those of others.
-    pub(crate) fn new_opener(&mut self) -> Interface {
-        let seed = self.draw_secret();
-        let mut opener = new_interface(self.mac, self.mtu, seed, &mut self.frames, self.now);
-        opener.set_any_ip(true);
-        opener
+    /// The largest packet between these networks, in bytes.
+    pub(crate) fn mtu(&self, is_ipv6: bool) -> usize {
+        self.wire_mtu.min(if is_ipv6 { self.ipv6_mtu } else { self.ipv4_mtu })
     }
-}
 
-fn new_interface(
-    mac: [u8; 6],
-    mtu: usize,
-    seed: u64,
-    frames: &mut Frames,
-    now: Instant,
-) -> Interface {
-    let mut config = InterfaceConfig::new(HardwareAddress::Ethernet(EthernetAddress(mac)));
-    config.random_seed = seed;
-    Interface::new(config, &mut Port::outgoing(frames, mtu), now)
+    /// What only this stack can compute of these words.
+    pub(crate) fn secret_of(&self, words: &[u64]) -> u64 {
+        self.key.hash(words)
+    }
 }
 
 /// Connections that something happened to, each at most once.

@@ -1,32 +1,30 @@
-//! UDP sockets: each in a set of its own, found by its port. Datagrams are never cut into fragments.
+//! UDP (RFC 768): sockets, found by their port. Datagrams are never cut into fragments.
 
-use alloc::collections::TryReserveError;
+use alloc::collections::{TryReserveError, VecDeque};
 use alloc::vec::Vec;
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
 
 use hashbrown::HashTable;
-use smoltcp::socket::udp;
-use smoltcp::wire::{IpAddress, IpEndpoint};
 
 use crate::agenda::Task;
 use crate::config::Limits;
-use crate::egress::{STALL, emit};
-use crate::ingress::ingest;
+use crate::dhcp;
+use crate::egress::Way;
 use crate::siphash::HashKey;
 use crate::stack::Stack;
-use crate::wire::demux::is_host;
-use crate::wire::lone::{Lone, try_zeroed};
-use crate::wire::port::Outcome;
+use crate::wire::frames::Frames;
+use crate::wire::icmp;
+use crate::wire::ip::{
+    self, Content, Envelope, IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, Link, Packet, Refusal, is_host,
+    protocol,
+};
 
-/// IPv4 header and UDP header.
-const HEADERS_BYTES: usize = 20 + 8;
+const HEADER_BYTES: usize = 8;
+const CHECKSUM_AT: usize = 6;
 /// Datagrams that a socket may send before the next one has its turn.
-const BURST: usize = 8;
-/// After this many fruitless questions for its next hop, once a second, a datagram is dropped, so
-/// that it does not hold up those behind it.
-const PATIENCE: u8 = 3;
+const BURST: usize = 16;
 const EPHEMERAL_PORTS: core::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// Names a UDP socket. Once it is closed the name is never used for another one.
@@ -121,12 +119,62 @@ impl fmt::Display for UdpSendError {
 
 impl core::error::Error for UdpSendError {}
 
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
+/// Datagrams that wait, in order.
+#[derive(Default)]
+struct Queue {
+    datagrams: VecDeque<Queued>,
+    bytes: VecDeque<u8>,
+}
+
+#[derive(Clone, Copy)]
+struct Queued {
+    bytes: usize,
+    local: SocketAddr,
+    remote: SocketAddr,
+}
+
+impl Queue {
+    /// Takes a datagram; false if there is no room.
+    fn push(
+        &mut self,
+        limits: &Limits,
+        data: &[u8],
+        local: SocketAddr,
+        remote: SocketAddr,
+    ) -> bool {
+        let has_room = self.datagrams.len() < limits.udp_datagrams
+            && self.bytes.len() + data.len() <= limits.udp_buffer_bytes
+            && self.datagrams.try_reserve(1).is_ok()
+            && self.bytes.try_reserve(data.len()).is_ok();
+        if has_room {
+            self.bytes.extend(data);
+            self.datagrams.push_back(Queued { bytes: data.len(), local, remote });
+        }
+        has_room
+    }
+
+    /// The oldest datagram, in two parts.
+    fn front(&self) -> Option<(Queued, Parts<'_>)> {
+        let front = *self.datagrams.front()?;
+        let (first, second) = self.bytes.as_slices();
+        let cut = front.bytes.min(first.len());
+        Some((front, (&first[..cut], &second[..front.bytes - cut])))
+    }
+
+    fn pop(&mut self) {
+        if let Some(front) = self.datagrams.pop_front() {
+            self.bytes.drain(..front.bytes);
+        }
+    }
+}
+
 struct UdpSocket {
     port: u16,
-    lone: Lone<udp::Socket<'static>>,
-    /// Where the oldest queued datagrams go, so that the right neighbour is waited for.
-    next_hop: Option<Ipv4Addr>,
-    failures: u8,
+    received: Queue,
+    to_send: Queue,
+    reader: Option<Waker>,
 }
 
 pub(crate) struct UdpSockets {
@@ -190,7 +238,9 @@ impl UdpSockets {
         let Some(socket) = self.get_mut(id) else {
             return;
         };
-        socket.lone.socket_mut().close();
+        if let Some(waker) = socket.reader.take() {
+            waker.wake();
+        }
         let port = socket.port;
         let hash = self.hash(port);
         if let Ok(entry) = self.by_port.find_entry(hash, |slot| *slot == id.slot) {
@@ -213,10 +263,8 @@ impl Stack {
             port if self.udp.find(port).is_some() => return Err(BindError::PortInUse(port)),
             port => port,
         };
-        let mut lone = new_socket(&self.limits)?;
-        // Cannot fail: the socket is new and the port is not 0.
-        let _ = lone.socket_mut().bind(port);
-        self.udp.insert(UdpSocket { port, lone, next_hop: None, failures: 0 })
+        let (received, to_send) = (Queue::default(), Queue::default());
+        self.udp.insert(UdpSocket { port, received, to_send, reader: None })
     }
 
     /// The port that a socket is bound to.
@@ -235,7 +283,10 @@ impl Stack {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), UdpSendError> {
-        let own = self.addresses.own().ok_or(UdpSendError::NoAddress)?;
+        let own = self.routes.source_for(remote.ip()).ok_or(match self.routes.addresses() {
+            [] => UdpSendError::NoAddress,
+            _ => UdpSendError::NotUsable(remote),
+        })?;
         self.queue_datagram(id, data, remote, own)
     }
 
@@ -249,11 +300,10 @@ impl Stack {
         id: UdpId,
         data: &[u8],
         remote: SocketAddr,
-        local: Ipv4Addr,
+        local: IpAddr,
     ) -> Result<(), UdpSendError> {
-        let is_served = self.addresses.is_own(local) || self.any_ip && is_host(local);
-        if !is_served {
-            return Err(UdpSendError::NotUsable(SocketAddr::from((local, 0))));
+        if !self.serves(local) || !is_host(local) || local.is_ipv4() != remote.is_ipv4() {
+            return Err(UdpSendError::NotUsable(SocketAddr::new(local, 0)));
         }
         self.queue_datagram(id, data, remote, local)
     }
@@ -263,47 +313,34 @@ impl Stack {
         id: UdpId,
         data: &[u8],
         remote: SocketAddr,
-        local: Ipv4Addr,
+        local: IpAddr,
     ) -> Result<(), UdpSendError> {
-        let max = (self.mtu - HEADERS_BYTES).min(self.limits.udp_buffer_bytes);
+        let ip_header_bytes = match local {
+            IpAddr::V4(_) => IPV4_HEADER_BYTES,
+            IpAddr::V6(_) => IPV6_HEADER_BYTES,
+        };
+        let mtu = self.mtu(local.is_ipv6());
+        let max = (mtu - ip_header_bytes - HEADER_BYTES).min(self.limits.udp_buffer_bytes);
         if data.len() > max {
             return Err(UdpSendError::TooLarge { bytes: data.len(), max });
         }
-        let (address, next_hop) = self.route_datagram(remote)?;
+        let destination = remote.ip();
+        if destination.is_unspecified() || destination.is_loopback() || remote.port() == 0 {
+            return Err(UdpSendError::NotUsable(remote));
+        }
+        let is_broadcast =
+            matches!(destination, IpAddr::V4(address) if self.routes.is_broadcast(address));
+        if !is_broadcast && self.routes.next_hop(destination).is_none() {
+            return Err(UdpSendError::NoRoute(remote));
+        }
+        let limits = &self.limits;
         let socket = self.udp.get_mut(id).ok_or(UdpSendError::Closed)?;
-        let endpoint = IpEndpoint { addr: IpAddress::Ipv4(address), port: remote.port() };
-        let mut meta = udp::UdpMetadata::from(endpoint);
-        if self.addresses.own() != Some(local) {
-            meta.local_address = Some(IpAddress::Ipv4(local));
+        let local = SocketAddr::new(local, socket.port);
+        if !socket.to_send.push(limits, data, local, remote) {
+            return Err(UdpSendError::QueueFull);
         }
-        match socket.lone.socket_mut().send_slice(data, meta) {
-            Ok(()) => {}
-            Err(udp::SendError::BufferFull) => return Err(UdpSendError::QueueFull),
-            Err(udp::SendError::Unaddressable) => return Err(UdpSendError::NotUsable(remote)),
-        }
-        socket.next_hop = next_hop;
         self.agenda.make_ready(Task::Udp(id.slot));
         Ok(())
-    }
-
-    /// Checks that there is a way to a destination, since smoltcp would hold the datagram forever.
-    fn route_datagram(
-        &self,
-        remote: SocketAddr,
-    ) -> Result<(Ipv4Addr, Option<Ipv4Addr>), UdpSendError> {
-        let IpAddr::V4(address) = remote.ip() else {
-            return Err(UdpSendError::NotUsable(remote));
-        };
-        if address.is_unspecified() || address.is_loopback() || remote.port() == 0 {
-            return Err(UdpSendError::NotUsable(remote));
-        }
-        if address.is_multicast() || self.addresses.is_broadcast(address) {
-            return Ok((address, None));
-        }
-        match self.addresses.next_hop(address) {
-            Some(next_hop) => Ok((address, Some(next_hop))),
-            None => Err(UdpSendError::NoRoute(remote)),
-        }
     }
 
     /// Takes the oldest datagram out, cut to the buffer's size, and tells its sender.
@@ -314,28 +351,22 @@ impl Stack {
     /// Takes the oldest datagram out, and tells all that is known of it.
     pub fn udp_recv(&mut self, id: UdpId, buffer: &mut [u8]) -> Option<Datagram> {
         let socket = self.udp.get_mut(id)?;
-        let port = socket.port;
-        let (data, meta) = socket.lone.socket_mut().recv().ok()?;
-        let bytes = data.len().min(buffer.len());
-        buffer[..bytes].copy_from_slice(&data[..bytes]);
-        let IpAddress::Ipv4(remote) = meta.endpoint.addr;
-        let local = match meta.local_address {
-            Some(IpAddress::Ipv4(local)) => local,
-            None => Ipv4Addr::UNSPECIFIED,
-        };
-        Some(Datagram {
-            bytes,
-            truncated: bytes < data.len(),
-            remote: SocketAddrV4::new(remote, meta.endpoint.port).into(),
-            local: SocketAddrV4::new(local, port).into(),
-        })
+        let (Queued { local, remote, .. }, (first, second)) = socket.received.front()?;
+        let from_first = first.len().min(buffer.len());
+        buffer[..from_first].copy_from_slice(&first[..from_first]);
+        let from_second = second.len().min(buffer.len() - from_first);
+        buffer[from_first..from_first + from_second].copy_from_slice(&second[..from_second]);
+        let bytes = from_first + from_second;
+        let truncated = bytes < first.len() + second.len();
+        socket.received.pop();
+        Some(Datagram { bytes, truncated, remote, local })
     }
 
     /// Wakes once when a datagram arrives or the socket is closed.
     pub fn register_udp_recv_waker(&mut self, id: UdpId, waker: &Waker) {
         match self.udp.get_mut(id) {
-            Some(socket) if !socket.lone.socket().can_recv() => {
-                socket.lone.socket_mut().register_recv_waker(waker);
+            Some(socket) if socket.received.datagrams.is_empty() => {
+                socket.reader = Some(waker.clone());
             }
             _ => waker.wake_by_ref(),
         }
@@ -349,70 +380,105 @@ impl Stack {
         }
     }
 
-    pub(crate) fn deliver_datagram(&mut self, slot: u32, frame: &[u8]) {
-        let Some(socket) = self.udp.at_mut(slot) else {
-            return;
-        };
-        let set = socket.lone.set_mut();
-        let outcome = ingest(self.now, &mut self.interface, &mut self.frames, self.mtu, frame, set);
-        self.counters.datagrams_received += 1;
-        self.note_answer(outcome);
+    pub(crate) fn process_udp(
+        &mut self,
+        link: &Link,
+        packet: &Packet<'_>,
+        checksum_is_valid: bool,
+    ) -> Result<(), Refusal> {
+        let (header, _) =
+            packet.payload.split_first_chunk::<HEADER_BYTES>().ok_or(Refusal::Malformed)?;
+        let [s0, s1, d0, d1, l0, l1, c0, c1] = *header;
+        let (source_port, port) = (u16::from_be_bytes([s0, s1]), u16::from_be_bytes([d0, d1]));
+        let len = usize::from(u16::from_be_bytes([l0, l1]));
+        if source_port == 0 || port == 0 || len < HEADER_BYTES {
+            return Err(Refusal::Malformed);
+        }
+        let datagram = packet.payload.get(..len).ok_or(Refusal::Malformed)?;
+        // In IPv4 a checksum of zero means that there is none.
+        let has_checksum = [c0, c1] != [0, 0] || packet.source.is_ipv6();
+        let valid = Packet { payload: datagram, ..*packet };
+        if has_checksum && !checksum_is_valid && !valid.has_valid_checksum() {
+            return Err(Refusal::Malformed);
+        }
+        let data = &datagram[HEADER_BYTES..];
+        if port == dhcp::CLIENT_PORT && self.dhcp.is_some() && packet.source.is_ipv4() {
+            if source_port == dhcp::SERVER_PORT {
+                self.deliver_to_dhcp(data);
+            }
+            return Ok(());
+        }
+        let destination = packet.destination;
+        let is_to_all =
+            matches!(destination, IpAddr::V4(address) if self.routes.is_broadcast(address));
+        // A DHCP client has no address yet when it asks its server.
+        let is_nameless = packet.source == IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+        let is_from_host = is_host(packet.source) || is_nameless;
+        if !is_from_host || !is_to_all && !self.serves(destination) {
+            return Err(Refusal::NotForUs);
+        }
+        if self.resolver.expects(port) {
+            self.deliver_to_resolver(SocketAddr::new(packet.source, source_port), port, data);
+            return Ok(());
+        }
+        let limits = &self.limits;
+        match self.udp.find(port).and_then(|slot| self.udp.at_mut(slot)) {
+            Some(socket) => {
+                let local = SocketAddr::new(destination, port);
+                let remote = SocketAddr::new(packet.source, source_port);
+                let is_taken = socket.received.push(limits, data, local, remote);
+                if let Some(waker) = socket.reader.take() {
+                    waker.wake();
+                }
+                self.counters.datagrams_received += 1;
+                self.counters.datagrams_dropped += u64::from(!is_taken);
+            }
+            // RFC 1122, 3.2.2.1: only what was sent to us alone is answered by an error.
+            None if self.routes.is_own(destination)
+                && link.destination == self.mac
+                && !is_nameless =>
+            {
+                self.counters.datagrams_refused += 1;
+                let (header, quote) =
+                    icmp::port_unreachable(destination, packet.source, packet.whole);
+                self.answer(link.source, packet, &header, quote);
+            }
+            None => return Err(Refusal::NotForUs),
+        }
+        Ok(())
     }
 
     pub(crate) fn run_udp(&mut self, slot: u32) {
-        let mut stalled = true;
+        let task = Task::Udp(slot);
         for _ in 0..BURST {
-            let Some(socket) = self.udp.at_mut(slot) else {
+            let front = self.udp.at(slot).and_then(|socket| socket.to_send.front());
+            let Some((Queued { remote, .. }, _)) = front else { return };
+            if !self.frames.has_room() {
+                return self.agenda.keep_turn(task);
+            }
+            let way = self.way_to(task, remote.ip());
+            if way == Way::Unknown {
                 return;
-            };
-            if socket.failures >= PATIENCE {
-                self.drop_datagram(slot);
-                continue;
             }
-            let next_hop = socket.next_hop;
-            let set = socket.lone.set_mut();
-            let outcome = emit(self.now, &mut self.interface, &mut self.frames, self.mtu, set);
-            let outcome = self.note_emission(Task::Udp(slot), outcome, next_hop);
-            let Some(socket) = self.udp.at_mut(slot) else {
-                return;
-            };
-            match outcome {
-                Outcome::Sent => socket.failures = 0,
-                Outcome::Unresolved => socket.failures += 1,
-                Outcome::Idle | Outcome::Starved => {}
+            let Some(socket) = self.udp.at_mut(slot) else { return };
+            let Some((Queued { local, remote, .. }, data)) = socket.to_send.front() else { return };
+            match way {
+                Way::To(mac) => {
+                    let route = Route {
+                        macs: (self.mac, mac),
+                        source: (local.ip(), local.port()),
+                        destination: (remote.ip(), remote.port()),
+                    };
+                    if !push_datagram(&mut self.frames, self.offload, &route, data) {
+                        return self.agenda.keep_turn(task);
+                    }
+                }
+                // Its next hop does not answer, and it must not hold up those behind it.
+                Way::Unknown | Way::None => self.counters.datagrams_dropped += 1,
             }
-            stalled &= outcome == Outcome::Idle;
-            if outcome != Outcome::Sent {
-                break;
-            }
+            socket.to_send.pop();
         }
-        self.schedule_udp(slot, stalled);
-    }
-
-    /// Drops the oldest datagram. smoltcp does so with a datagram for which there is no source
-    /// address, and on a new interface there is none.
-    fn drop_datagram(&mut self, slot: u32) {
-        let mut nowhere = self.new_opener();
-        let Some(socket) = self.udp.at_mut(slot) else {
-            return;
-        };
-        socket.failures = 0;
-        emit(self.now, &mut nowhere, &mut self.frames, self.mtu, socket.lone.set_mut());
-        self.counters.datagrams_dropped += 1;
-    }
-
-    fn schedule_udp(&mut self, slot: u32, stalled: bool) {
-        let now = self.now;
-        let Some(socket) = self.udp.at_mut(slot) else {
-            return;
-        };
-        match self.interface.poll_at(now, socket.lone.set()) {
-            Some(due) if due <= now && !stalled => self.agenda.make_ready(Task::Udp(slot)),
-            due => {
-                let due = due.map(|due| due.max(now + STALL));
-                self.agenda.set_deadline(Task::Udp(slot), due);
-            }
-        }
+        self.agenda.make_ready(task);
     }
 
     fn free_udp_port(&mut self) -> Result<u16, BindError> {
@@ -420,20 +486,39 @@ impl Stack {
         let count = EPHEMERAL_PORTS.len();
         (0..count)
             .map(|step| EPHEMERAL_PORTS.start() + ((first % count + step) % count) as u16)
-            .find(|port| self.udp.find(*port).is_none())
+            .find(|port| self.udp.find(*port).is_none() && !self.resolver.expects(*port))
             .ok_or(BindError::TooMany(count))
     }
 }
 
-fn new_socket(limits: &Limits) -> Result<Lone<udp::Socket<'static>>, TryReserveError> {
-    let buffer = || {
-        let mut metadata = Vec::new();
-        metadata.try_reserve_exact(limits.udp_datagrams)?;
-        metadata.resize(limits.udp_datagrams, udp::PacketMetadata::EMPTY);
-        Ok::<_, TryReserveError>(udp::PacketBuffer::new(
-            metadata,
-            try_zeroed(limits.udp_buffer_bytes)?,
-        ))
+/// The ends of a datagram's way.
+pub(crate) struct Route {
+    /// Our Ethernet address and the next hop's.
+    pub(crate) macs: ([u8; 6], [u8; 6]),
+    pub(crate) source: (IpAddr, u16),
+    pub(crate) destination: (IpAddr, u16),
+}
+
+/// Queues a datagram as a frame. False if there is no memory.
+pub(crate) fn push_datagram(
+    frames: &mut Frames,
+    offload: bool,
+    route: &Route,
+    data: (&[u8], &[u8]),
+) -> bool {
+    let len = (HEADER_BYTES + data.0.len() + data.1.len()) as u16;
+    let mut header = [0; HEADER_BYTES];
+    header[0..2].copy_from_slice(&route.source.1.to_be_bytes());
+    header[2..4].copy_from_slice(&route.destination.1.to_be_bytes());
+    header[4..6].copy_from_slice(&len.to_be_bytes());
+    let (source, destination) = (route.source.0, route.destination.0);
+    let mut envelope = Envelope::new(route.macs, source, destination, protocol::UDP);
+    envelope.may_fragment = true;
+    let content = Content {
+        header: &header,
+        payload: data,
+        checksum_at: Some(CHECKSUM_AT),
+        segment_bytes: None,
     };
-    Lone::new(udp::Socket::new(buffer()?, buffer()?))
+    ip::push_packet(frames, offload, &envelope, &content)
 }

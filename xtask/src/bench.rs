@@ -75,7 +75,9 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         (Some("density"), None, guests) => density::run(guests.unwrap_or(density::GUESTS), json),
         (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
         (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
-        (Some(other), ..) => bail!("there is no bench '{other}'; there are start, density, http, net"),
+        (Some(other), ..) => {
+            bail!("there is no bench '{other}'; there are start, density, http, net")
+        }
         (None, ..) => bail!("which bench? cargo xtask bench start, density, http, or net"),
     }
 }

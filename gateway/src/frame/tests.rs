@@ -58,7 +58,7 @@ fn segment(source: Ipv4Addr, destination: Ipv4Addr) -> Vec<u8> {
 }
 
 fn arp(operation: ArpOperation, sender: Ipv4Addr, target: Ipv4Addr) -> Vec<u8> {
-    let mut frame = guest_is_at(MAC);
+    let mut frame = reply_of_guest(MAC);
     let mut packet = ArpPacket::new_unchecked(&mut frame[ETHERNET_HEADER_BYTES..]);
     packet.set_operation(operation);
     packet.set_source_protocol_addr(&sender.octets());
@@ -207,4 +207,25 @@ proptest! {
         prop_assert_eq!(datagram.payload, &payload[..]);
         prop_assert_eq!((datagram.sender.port, datagram.destination), (port, destination));
     }
+}
+
+/// An ARP reply that says where the guest is.
+fn reply_of_guest(mac: [u8; 6]) -> Vec<u8> {
+    let arp = ArpRepr::EthernetIpv4 {
+        operation: ArpOperation::Reply,
+        source_hardware_addr: EthernetAddress(mac),
+        source_protocol_addr: GUEST,
+        target_hardware_addr: EthernetAddress(GATEWAY_MAC),
+        target_protocol_addr: GATEWAY,
+    };
+    let ethernet = EthernetRepr {
+        src_addr: EthernetAddress(mac),
+        dst_addr: EthernetAddress(GATEWAY_MAC),
+        ethertype: EthernetProtocol::Arp,
+    };
+    let mut frame = vec![0; ETHERNET_HEADER_BYTES + arp.buffer_len()];
+    let (header, payload) = frame.split_at_mut(ETHERNET_HEADER_BYTES);
+    ethernet.emit(&mut EthernetFrame::new_unchecked(header));
+    arp.emit(&mut ArpPacket::new_unchecked(payload));
+    frame
 }

@@ -63,7 +63,11 @@ impl Guest {
         let mut line = String::new();
         output.read_line(&mut line).unwrap();
         let published = line.split_whitespace().map(|address| address.parse().unwrap()).collect();
-        let limits = Limits { send_buffer_bytes: 64 * 1024, ..Limits::default() };
+        let limits = Limits {
+            receive_buffer_bytes: 64 * 1024,
+            send_buffer_bytes: 64 * 1024,
+            ..Limits::default()
+        };
         let mtu = wishes.mtu.unwrap_or(1500).into();
         let config = Config { limits, ..Config::new(MAC, mtu, 0x6e5) };
         Self {

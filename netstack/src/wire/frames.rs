@@ -7,95 +7,105 @@ use alloc::vec::Vec;
 /// Room beyond the limit that only answers to incoming frames use, so that connections which fill
 /// the queue cannot keep the stack from answering ARP.
 const RESERVED_FOR_ANSWERS: usize = 16;
+/// Buffers that are kept for the next frames, and the most bytes in them.
+const SPARE_MAX: usize = 64;
+const SPARE_BYTES_MAX: usize = 1 << 20;
 
 pub(crate) struct Frames {
     queue: VecDeque<Vec<u8>>,
+    queued_bytes: usize,
     spare: Vec<Vec<u8>>,
-    /// Takes the answers that find no room; they are lost.
-    scratch: Vec<u8>,
+    spare_bytes: usize,
     limit: usize,
-    frame_bytes: usize,
+    bytes_limit: usize,
     queued_ever: u64,
 }
 
 impl Frames {
-    pub(crate) fn new(limit: usize, frame_bytes: usize) -> Result<Self, TryReserveError> {
+    /// A queue of `limit` frames with `bytes_limit` bytes in all, or a little more.
+    pub(crate) fn new(limit: usize, bytes_limit: usize) -> Result<Self, TryReserveError> {
         let mut queue = VecDeque::new();
         let mut spare = Vec::new();
         queue.try_reserve_exact(limit + RESERVED_FOR_ANSWERS)?;
-        spare.try_reserve_exact(limit + RESERVED_FOR_ANSWERS)?;
-        let mut scratch = Vec::new();
-        scratch.try_reserve_exact(frame_bytes)?;
-        let mut frames = Self { queue, spare, scratch, limit, frame_bytes, queued_ever: 0 };
-        frames.stock()?;
-        Ok(frames)
+        spare.try_reserve_exact(SPARE_MAX)?;
+        Ok(Self {
+            queue,
+            queued_bytes: 0,
+            spare,
+            spare_bytes: 0,
+            limit,
+            bytes_limit,
+            queued_ever: 0,
+        })
     }
 
-    /// Whether a frame can be queued. A full queue empties, and so does a full memory, since there
-    /// is at least one buffer.
-    pub(crate) fn has_room(&mut self) -> bool {
-        self.queue.len() < self.limit && self.stock().is_ok()
+    /// Whether a frame can be queued.
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.len() < self.limit && self.queued_bytes < self.bytes_limit
     }
 
     /// Room for the answer to an incoming frame.
-    pub(crate) fn has_room_for_answer(&mut self) -> bool {
-        self.queue.len() < self.limit + RESERVED_FOR_ANSWERS && self.stock().is_ok()
+    pub(crate) fn has_room_for_answer(&self) -> bool {
+        self.queue.len() < self.limit + RESERVED_FOR_ANSWERS
     }
 
-    /// Sees to it that there is a spare buffer.
-    fn stock(&mut self) -> Result<(), TryReserveError> {
-        if self.spare.is_empty() {
-            let mut buffer = Vec::new();
-            buffer.try_reserve_exact(self.frame_bytes)?;
-            self.spare.push(buffer);
-        }
-        Ok(())
-    }
-
-    /// A buffer for one frame, if there is room: it is for [`Self::push`] or [`Self::give_back`].
-    pub(crate) fn take_buffer(&mut self) -> Option<Vec<u8>> {
-        self.spare.pop()
+    /// An empty buffer for a frame of this length: it is for [`Self::push`]. `None` if there is no memory.
+    pub(crate) fn take_buffer(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        let mut buffer = self.spare.pop().unwrap_or_default();
+        self.spare_bytes -= buffer.capacity();
+        buffer.try_reserve(bytes).ok()?;
+        Some(buffer)
     }
 
     pub(crate) fn push(&mut self, frame: Vec<u8>) {
         debug_assert!(self.queue.len() < self.limit + RESERVED_FOR_ANSWERS);
-        debug_assert!(frame.len() <= self.frame_bytes);
+        self.queued_bytes += frame.len();
         self.queue.push_back(frame);
         self.queued_ever += 1;
-    }
-
-    pub(crate) fn give_back(&mut self, mut buffer: Vec<u8>) {
-        buffer.clear();
-        self.spare.push(buffer);
-    }
-
-    /// A place to write a frame of this length that nobody will see.
-    pub(crate) fn scratch(&mut self, len: usize) -> &mut [u8] {
-        self.scratch.clear();
-        self.scratch.resize(len, 0);
-        &mut self.scratch
     }
 
     pub(crate) fn front(&self) -> Option<&[u8]> {
         self.queue.front().map(Vec::as_slice)
     }
 
-    pub(crate) fn back(&self) -> Option<&[u8]> {
-        self.queue.back().map(Vec::as_slice)
-    }
-
-    pub(crate) fn back_mut(&mut self) -> Option<&mut [u8]> {
-        self.queue.back_mut().map(Vec::as_mut_slice)
-    }
-
     pub(crate) fn pop(&mut self) {
-        if let Some(frame) = self.queue.pop_front() {
-            self.give_back(frame);
+        let Some(mut frame) = self.queue.pop_front() else { return };
+        self.queued_bytes -= frame.len();
+        let spare_bytes = self.spare_bytes + frame.capacity();
+        if self.spare.len() < SPARE_MAX && spare_bytes <= SPARE_BYTES_MAX {
+            frame.clear();
+            self.spare.push(frame);
+            self.spare_bytes = spare_bytes;
         }
     }
 
     /// Frames queued since the stack was made.
     pub(crate) fn queued_ever(&self) -> u64 {
         self.queued_ever
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_frames_are_both_bounded() {
+        let mut frames = Frames::new(3, 1000).unwrap();
+        for (bytes, has_room) in [(10, true), (10, true), (10, false)] {
+            let mut frame = frames.take_buffer(bytes).unwrap();
+            frame.resize(bytes, 0);
+            frames.push(frame);
+            assert_eq!(frames.has_room(), has_room);
+        }
+        assert!(frames.has_room_for_answer());
+        (0..3).for_each(|_| frames.pop());
+        let mut large = frames.take_buffer(2000).unwrap();
+        large.resize(2000, 0);
+        frames.push(large);
+        assert!(!frames.has_room());
+        frames.pop();
+        assert!(frames.has_room() && frames.front().is_none());
+        assert_eq!(frames.queued_ever(), 4);
     }
 }

@@ -1,10 +1,9 @@
-//! The wire's side: what a frame is for, the queue of outgoing frames, smoltcp's view of both, and
-//! the few frames that the stack writes itself.
+//! The wire's side: packets as bytes, both ways, and the queue of outgoing frames.
 
 pub(crate) mod arp;
-pub(crate) mod demux;
+pub(crate) mod checksum;
 pub(crate) mod frames;
-pub(crate) mod lone;
-pub(crate) mod neighbours;
-pub(crate) mod port;
+pub(crate) mod icmp;
+pub(crate) mod ip;
 pub(crate) mod segment;
+pub(crate) mod vnet;

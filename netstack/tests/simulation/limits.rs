@@ -108,7 +108,7 @@ fn an_arp_flood_does_not_cut_off_a_neighbour_in_use() {
         assert_eq!(net.hosts[1].recv(server, &mut [0; 8]), Ok(Received::Data(1)));
         assert_eq!(questions(&net), 0, "second {second}: the neighbour was forgotten");
     }
-    assert!(net.hosts[1].counters().dropped_arp > 4000);
+    assert!(net.hosts[1].counters().dropped_arp > 1000);
 }
 
 /// Strangers who ask for the stack's address use up what it may learn, and a new host still finds it.
@@ -147,7 +147,7 @@ fn answers_to_strangers_are_bounded() {
             host.pop_frame();
         }
     }
-    assert_eq!(answers, 8 + 1024, "of the first 16 packets, half are requests");
+    assert_eq!(answers, 1024, "in one second");
     net.now += Duration::from_secs(1);
     let broadcast = arp(ArpOperation::Request, 3, [0xff; 6]);
     (0..40).for_each(|_| net.hosts[1].receive(net.now, &broadcast));

@@ -6,16 +6,19 @@ use core::fmt;
 use core::net::SocketAddr;
 use core::task::Waker;
 
-use smoltcp::socket::tcp;
 use smoltcp::time::Duration;
 
-use crate::connection::{
+use super::connection::{
     Body, CloseReason, Connection, ConnectionId, ConnectionState, Expiry, Owner, Stage,
 };
-use crate::egress::Cause;
-use crate::listener::{ListenError, ListenerId};
+use super::listener::{ListenError, ListenerId};
+use super::table::List;
+use super::tcb::Tcb;
+use crate::agenda::Task;
 use crate::stack::Stack;
-use crate::table::List;
+
+/// An owner who found no memory is woken after this long to try again.
+const STARVED_PERIOD: Duration = Duration::from_millis(20);
 
 /// Why nothing more can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,10 +148,7 @@ impl Stack {
         };
         connection.stage = Stage::HalfOpen;
         connection.expiry = Expiry::After(patience);
-        if let Some(socket) = connection.socket_mut() {
-            socket.pause_synack(false);
-        }
-        self.settle(id.slot, Cause::Owner);
+        self.agenda.make_ready(Task::Tcp(id.slot));
     }
 
     fn take_over(&mut self, id: ConnectionId) -> bool {
@@ -170,11 +170,11 @@ impl Stack {
     /// # Errors
     /// If nothing can be sent any more.
     pub fn send(&mut self, id: ConnectionId, data: &[u8]) -> Result<usize, SendError> {
-        let Some(socket) = self.sending_socket(id)? else {
-            return Ok(0);
-        };
-        let bytes = socket.send_slice(data).map_err(|_| SendError::Finished)?;
-        self.settle(id.slot, Cause::Owner);
+        let Some((connection, memory)) = self.sending(id)? else { return Ok(0) };
+        let Some(tcb) = connection.tcb_mut() else { return Ok(0) };
+        let had_room = tcb.send_room(memory) > 0;
+        let bytes = tcb.queue(memory, data);
+        self.note_queued(id, had_room && !data.is_empty() && bytes == 0);
         Ok(bytes)
     }
 
@@ -189,37 +189,42 @@ impl Stack {
         id: ConnectionId,
         write: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, SendError> {
-        let Some(socket) = self.sending_socket(id)? else {
+        let Some((connection, memory)) = self.sending(id)? else {
             return Ok(write(&mut []).1);
         };
-        let result = socket
-            .send(|room| {
-                let len = room.len();
-                let (written, result) = write(room);
-                (written.min(len), result)
-            })
-            .map_err(|_| SendError::Finished)?;
-        self.settle(id.slot, Cause::Owner);
+        let Some(tcb) = connection.tcb_mut() else { return Ok(write(&mut []).1) };
+        let had_room = tcb.send_room(memory) > 0;
+        let mut found_room = false;
+        let result = tcb.queue_with(memory, usize::MAX, |place| {
+            found_room = !place.is_empty();
+            write(place)
+        });
+        self.note_queued(id, had_room && !found_room);
         Ok(result)
     }
 
-    /// The socket, or nothing while the handshake is under way.
-    fn sending_socket(
+    fn note_queued(&mut self, id: ConnectionId, is_starved: bool) {
+        let now = self.now;
+        if let Some(connection) = self.table.get_mut(id).filter(|_| is_starved) {
+            connection.starved_until = Some(now + STARVED_PERIOD);
+        }
+        self.agenda.make_ready(Task::Tcp(id.slot));
+    }
+
+    /// The connection and the memory for its buffers, or nothing while the handshake is under way.
+    fn sending(
         &mut self,
         id: ConnectionId,
-    ) -> Result<Option<&mut tcp::Socket<'static>>, SendError> {
-        let connection = self.owned_mut(id).ok_or(SendError::Closed(CloseReason::Released))?;
+    ) -> Result<Option<(&mut Connection, &mut super::buffer::Memory)>, SendError> {
+        let owned = self.table.get_mut(id).filter(|c| c.owner == Owner::Application);
+        let connection = owned.ok_or(SendError::Closed(CloseReason::Released))?;
         if let Some(reason) = connection.verdict {
             return Err(SendError::Closed(reason));
         }
-        if connection.finish_wanted {
-            return Err(SendError::Finished);
-        }
-        if connection.stage != Stage::Open {
-            return Ok(None);
-        }
-        match connection.socket_mut() {
-            Some(socket) if socket.may_send() => Ok(Some(socket)),
+        match connection.tcb() {
+            Some(tcb) if tcb.is_finishing() => Err(SendError::Finished),
+            Some(_) if connection.stage != Stage::Open => Ok(None),
+            Some(tcb) if tcb.may_send() => Ok(Some((connection, &mut self.memory))),
             _ => Err(SendError::Finished),
         }
     }
@@ -229,14 +234,16 @@ impl Stack {
     /// # Errors
     /// If the connection ended before the peer finished, and everything that came is read.
     pub fn recv(&mut self, id: ConnectionId, buffer: &mut [u8]) -> Result<Received, RecvError> {
-        let received =
-            self.receiving(id, |socket| socket.recv_slice(buffer).map(|bytes| (bytes, ())))?;
-        Ok(match received {
-            Readable::Bytes(0, ()) => Received::Empty,
-            Readable::Bytes(bytes, ()) => Received::Data(bytes),
-            Readable::NotYet => Received::Empty,
-            Readable::Finished => Received::Finished,
-        })
+        let now = self.now;
+        let (connection, memory) = match self.receiving(id)? {
+            Some(both) => both,
+            None => return self.nothing_to_read(id),
+        };
+        let Some(tcb) = connection.tcb_mut() else { return self.nothing_to_read(id) };
+        let bytes = tcb.read(memory, now, buffer);
+        self.note_read(id);
+        // A buffer without room can take nothing.
+        Ok(if bytes > 0 { Received::Data(bytes) } else { Received::Empty })
     }
 
     /// Lets `read` look at what has arrived, in place. It returns how many bytes it is done with, and
@@ -250,87 +257,87 @@ impl Stack {
         id: ConnectionId,
         read: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Result<R, RecvError> {
-        let mut read = Some(read);
-        let received = self.receiving(id, |socket| {
-            socket.recv(|data| match read.take() {
-                Some(read) => {
-                    let (done, result) = read(data);
-                    (done.min(data.len()), (done, Some(result)))
-                }
-                None => (0, (0, None)),
-            })
-        })?;
-        match (received, read) {
-            (Readable::Bytes(_, Some(result)), _) => Ok(result),
-            (_, Some(read)) => Ok(read(&[]).1),
-            (_, None) => Err(RecvError::Closed(CloseReason::Released)),
+        let now = self.now;
+        let Some((connection, memory)) = self.receiving(id)? else {
+            return self.nothing_to_read(id).map(|_| read(&[]).1);
+        };
+        let Some(tcb) = connection.tcb_mut() else { return Ok(read(&[]).1) };
+        let (_, result) = tcb.read_with(memory, now, read);
+        self.note_read(id);
+        Ok(result)
+    }
+
+    /// The connection, if there is something to read.
+    fn receiving(
+        &mut self,
+        id: ConnectionId,
+    ) -> Result<Option<(&mut Connection, &mut super::buffer::Memory)>, RecvError> {
+        let owned = self.table.get_mut(id).filter(|c| c.owner == Owner::Application);
+        let connection = owned.ok_or(RecvError::Closed(CloseReason::Released))?;
+        let memory = &mut self.memory;
+        Ok(connection.has_unread().then_some((connection, memory)))
+    }
+
+    fn nothing_to_read(&self, id: ConnectionId) -> Result<Received, RecvError> {
+        match self.state(id) {
+            ConnectionState::Closed(CloseReason::Finished) => Ok(Received::Finished),
+            ConnectionState::Closed(reason) => Err(RecvError::Closed(reason)),
+            ConnectionState::Offered | ConnectionState::Opening => Ok(Received::Empty),
+            _ => {
+                let tcb = self.owned(id).and_then(Connection::tcb);
+                let may_receive = tcb.is_some_and(Tcb::may_receive);
+                Ok(if may_receive { Received::Empty } else { Received::Finished })
+            }
         }
     }
 
-    fn receiving<R>(
-        &mut self,
-        id: ConnectionId,
-        read: impl FnOnce(&mut tcp::Socket<'static>) -> Result<(usize, R), tcp::RecvError>,
-    ) -> Result<Readable<R>, RecvError> {
-        let connection = self.owned_mut(id).ok_or(RecvError::Closed(CloseReason::Released))?;
-        let ended = match connection.verdict {
-            Some(CloseReason::Finished) => Ok(Readable::Finished),
-            Some(reason) => Err(RecvError::Closed(reason)),
-            None => Ok(Readable::NotYet),
-        };
-        let Some(socket) = connection.socket_mut() else {
-            return ended;
-        };
-        match read(socket) {
-            Ok((bytes, result)) => {
-                self.settle(id.slot, Cause::Owner);
-                Ok(Readable::Bytes(bytes, result))
-            }
-            Err(tcp::RecvError::Finished) => Ok(Readable::Finished),
-            Err(tcp::RecvError::InvalidState) => ended,
+    /// What was read may be worth a larger window, and may have been all that a connection that is
+    /// over was kept for.
+    fn note_read(&mut self, id: ConnectionId) {
+        let tcb = self.table.get(id).and_then(Connection::tcb);
+        if tcb.is_some_and(Tcb::wants_turn) {
+            self.settle(id.slot);
+            self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }
 
     /// Bytes that can be sent now.
     pub fn send_room(&self, id: ConnectionId) -> usize {
-        let Some(connection) = self.owned(id).filter(|connection| connection.verdict.is_none())
-        else {
-            return 0;
-        };
-        let socket = connection.socket().filter(|socket| socket.may_send());
-        socket.map_or(0, |socket| socket.send_capacity() - socket.send_queue())
+        let open = self.owned(id).filter(|connection| connection.verdict.is_none());
+        let tcb = open.filter(|c| c.stage == Stage::Open).and_then(Connection::tcb);
+        tcb.map_or(0, |tcb| tcb.send_room(&self.memory))
     }
 
     /// Bytes that the peer has not acknowledged yet.
     pub fn send_queued(&self, id: ConnectionId) -> usize {
         let open = self.owned(id).filter(|connection| connection.verdict.is_none());
-        open.and_then(Connection::socket).map_or(0, tcp::Socket::send_queue)
+        open.and_then(Connection::tcb).map_or(0, Tcb::queued)
     }
 
     /// Bytes that wait to be read.
     pub fn recv_queued(&self, id: ConnectionId) -> usize {
-        self.owned(id).and_then(Connection::socket).map_or(0, tcp::Socket::recv_queue)
+        self.owned(id).and_then(Connection::tcb).map_or(0, Tcb::received)
     }
 
     /// Wakes once when something can be read or the connection has changed.
     pub fn register_recv_waker(&mut self, id: ConnectionId, waker: &Waker) {
-        match self.waiting_socket(id) {
-            Some(socket) => socket.register_recv_waker(waker),
+        match self.waiting(id) {
+            Some(connection) => keep(&mut connection.reader, waker),
             None => waker.wake_by_ref(),
         }
     }
 
     /// Wakes once when the peer has acknowledged something or the connection has changed.
     pub fn register_send_waker(&mut self, id: ConnectionId, waker: &Waker) {
-        match self.waiting_socket(id) {
-            Some(socket) => socket.register_send_waker(waker),
+        match self.waiting(id) {
+            Some(connection) => keep(&mut connection.writer, waker),
             None => waker.wake_by_ref(),
         }
     }
 
-    /// The socket, if anything can still happen to it that is worth waiting for.
-    fn waiting_socket(&mut self, id: ConnectionId) -> Option<&mut tcp::Socket<'static>> {
-        self.owned_mut(id).filter(|connection| connection.verdict.is_none())?.socket_mut()
+    /// The connection, if anything can still happen to it that is worth waiting for.
+    fn waiting(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.owned_mut(id).filter(|connection| connection.verdict.is_none())
     }
 }
 
@@ -343,28 +350,21 @@ impl Stack {
 
     /// The own end of a connection; for an offer, the address that the peer wants.
     pub fn local(&self, id: ConnectionId) -> Option<SocketAddr> {
-        self.owned(id).map(|connection| connection.flow.local.into())
+        self.owned(id).map(|connection| connection.flow.local)
     }
 
     /// The peer's end of a connection.
     pub fn remote(&self, id: ConnectionId) -> Option<SocketAddr> {
-        self.owned(id).map(|connection| connection.flow.remote.into())
+        self.owned(id).map(|connection| connection.flow.remote)
     }
 
     /// Sends FIN after what is queued: the owner is done with sending, but may still receive.
     pub fn finish(&mut self, id: ConnectionId) {
-        let Some(connection) = self.owned_mut(id).filter(|connection| connection.verdict.is_none())
-        else {
-            return;
-        };
-        connection.finish_wanted = true;
-        // In the handshake smoltcp would take the FIN for the SYN's acknowledgement.
-        if connection.stage == Stage::Open
-            && let Some(socket) = connection.socket_mut()
-        {
-            socket.close();
+        let Some(connection) = self.waiting(id) else { return };
+        if let Some(tcb) = connection.tcb_mut() {
+            tcb.finish();
         }
-        self.settle(id.slot, Cause::Owner);
+        self.agenda.make_ready(Task::Tcp(id.slot));
     }
 
     /// Resets a connection, or refuses an offer. The id is stale from now on.
@@ -389,32 +389,34 @@ impl Stack {
             return self.give_up(id, CloseReason::Aborted);
         }
         connection.expiry = Expiry::After(linger);
-        if let Some(socket) = connection.socket_mut() {
-            socket.close();
+        if let Some(tcb) = connection.tcb_mut() {
+            tcb.finish();
         }
         self.let_go(id);
     }
 
     /// Takes the connection away from its owner; if it is over, from the table, too.
     fn let_go(&mut self, id: ConnectionId) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+        let Some(connection) = self.table.get_mut(id) else { return };
         connection.owner = Owner::Nobody;
-        match connection.body {
-            Body::Closed => self.table.remove(id.slot),
-            _ => self.settle(id.slot, Cause::Owner),
+        (connection.reader, connection.writer) = (None, None);
+        let is_over = match &connection.body {
+            Body::Closed => true,
+            Body::Open(tcb) => tcb.is_over(),
+            Body::TimeWait(_) => false,
+        };
+        match is_over {
+            true => self.remove_connection(id.slot),
+            false => self.agenda.make_ready(Task::Tcp(id.slot)),
         }
     }
 
     /// Resets a connection that nobody wants.
     fn give_up(&mut self, id: ConnectionId, reason: CloseReason) {
-        let Some(connection) = self.table.get_mut(id) else {
-            return;
-        };
+        let Some(connection) = self.table.get_mut(id) else { return };
         if connection.verdict.is_none() {
             self.counters.connections_aborted += 1;
-            connection.reset(reason);
+            self.reset_connection(id.slot, reason);
             self.table.leave_list(id.slot);
         }
         self.let_go(id);
@@ -424,7 +426,7 @@ impl Stack {
     pub fn set_timeout(&mut self, id: ConnectionId, timeout: Option<Duration>) {
         if let Some(connection) = self.owned_mut(id) {
             connection.peer_timeout = timeout;
-            self.settle(id.slot, Cause::Owner);
+            self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }
 
@@ -432,15 +434,15 @@ impl Stack {
     pub fn set_keep_alive(&mut self, id: ConnectionId, interval: Option<Duration>) {
         if let Some(connection) = self.owned_mut(id) {
             connection.keep_alive = interval;
-            self.settle(id.slot, Cause::Owner);
+            self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }
 
     /// Whether small segments wait for the acknowledgement of earlier ones. They do not by default.
     pub fn set_nagle(&mut self, id: ConnectionId, enabled: bool) {
-        if let Some(socket) = self.owned_mut(id).and_then(Connection::socket_mut) {
-            socket.set_nagle_enabled(enabled);
-            self.settle(id.slot, Cause::Owner);
+        if let Some(tcb) = self.owned_mut(id).and_then(Connection::tcb_mut) {
+            tcb.set_nagle(enabled);
+            self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }
 
@@ -469,8 +471,10 @@ impl Stack {
     }
 }
 
-enum Readable<R> {
-    Bytes(usize, R),
-    NotYet,
-    Finished,
+/// Keeps a waker, and spares the copy of one that is there already.
+fn keep(place: &mut Option<Waker>, waker: &Waker) {
+    match place {
+        Some(kept) => kept.clone_from(waker),
+        None => *place = Some(waker.clone()),
+    }
 }

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::task::Waker;
 
+use super::connection::ConnectionId;
 use crate::config::Limits;
-use crate::connection::ConnectionId;
 
 /// Names a listening port. Once it is closed the name is never used for another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use crate::connection::{Connection, ConnectionId};
-use crate::flow::Flow;
+use super::connection::{Connection, ConnectionId};
+use super::flow::Flow;
 use crate::siphash::HashKey;
 
 const NONE: u32 = u32::MAX;
@@ -236,9 +236,10 @@ fn hash_of(slots: &[Slot], key: &HashKey, slot: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Limits;
-    use crate::connection::{Stage, new_socket};
-    use core::net::{Ipv4Addr, SocketAddrV4};
+    use crate::tcp::connection::Stage;
+    use crate::tcp::seq::Seq;
+    use crate::tcp::tcb::{Parameters, Tcb};
+    use core::net::{Ipv4Addr, SocketAddr};
     use proptest::prelude::*;
     use smoltcp::time::Instant;
     use std::collections::BTreeMap;
@@ -246,14 +247,21 @@ mod tests {
     const CAPACITY: usize = 8;
 
     fn flow(number: u16) -> Flow {
-        let end = |port| SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let end = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Flow { local: end(80), remote: end(number) }
     }
 
     fn connection(number: u16) -> Connection {
-        let limits = Limits { receive_buffer_bytes: 1, send_buffer_bytes: 1, ..Limits::default() };
-        let socket = new_socket(&limits).expect("two bytes");
-        Connection::new(flow(number), socket, Stage::Open, Instant::ZERO)
+        let parameters = Parameters {
+            initial: Seq(0),
+            timestamp_offset: 0,
+            mss: 1460,
+            burst_bytes: 1460,
+            send_bytes_max: 1000,
+            receive_bytes_max: 1000,
+        };
+        let tcb = Tcb::open(parameters, Instant::ZERO);
+        Connection::new(flow(number), tcb, Stage::Open, Instant::ZERO)
     }
 
     proptest! {

@@ -1,16 +1,18 @@
 //! Opening connections: which two ends one has, and the SYN for it.
 
 use core::fmt;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
+use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::time::Instant;
-use smoltcp::wire::{IpAddress, IpEndpoint, IpListenEndpoint};
 
-use crate::connection::{Connection, ConnectionId, Owner, Stage, new_socket};
-use crate::egress::Cause;
-use crate::flow::Flow;
+use super::connection::{Connection, ConnectionId, Owner, Stage};
+use super::flow::Flow;
+use super::seq::Seq;
+use super::tcb::{Parameters, Tcb};
+use crate::agenda::Task;
 use crate::stack::Stack;
-use crate::wire::demux::is_host;
+use crate::wire::ip::{IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, is_host};
+use crate::wire::segment;
 
 const EPHEMERAL_PORTS: core::ops::RangeInclusive<u16> = 49_152..=65_535;
 
@@ -68,20 +70,12 @@ impl Stack {
         if !self.has_room_for_connection() {
             return Err(ConnectError::TooMany(self.limits.connections));
         }
-        let mut lone = new_socket(&self.limits).map_err(|_| ConnectError::OutOfMemory)?;
-        let mut opener = self.new_opener();
-        lone.socket_mut()
-            .connect(
-                opener.context(),
-                endpoint(flow.remote),
-                IpListenEndpoint::from(endpoint(flow.local)),
-            )
-            .map_err(|_| ConnectError::NotUsable(remote))?;
-        let mut connection = Connection::new(flow, lone, Stage::Opening, self.now);
+        let tcb = Tcb::open(self.parameters(&flow), self.now);
+        let mut connection = Connection::new(flow, tcb, Stage::Opening, self.now);
         connection.owner = Owner::Application;
         connection.peer_timeout = Some(self.limits.peer_timeout);
         let id = self.table.insert(connection).ok_or(ConnectError::OutOfMemory)?;
-        self.schedule(id.slot, Cause::Egress, false);
+        self.agenda.make_ready(Task::Tcp(id.slot));
         Ok(id)
     }
 
@@ -90,41 +84,45 @@ impl Stack {
         remote: SocketAddr,
         local: Option<SocketAddr>,
     ) -> Result<Flow, ConnectError> {
-        let SocketAddr::V4(remote_v4) = remote else {
-            return Err(ConnectError::NotUsable(remote));
-        };
-        let destination = *remote_v4.ip();
+        let destination = remote.ip();
+        let is_broadcast =
+            matches!(destination, IpAddr::V4(address) if self.routes.is_broadcast(address));
         let is_peer = is_host(destination)
             && remote.port() != 0
-            && !self.addresses.is_own(destination)
-            && !self.addresses.is_broadcast(destination);
+            && !self.routes.is_own(destination)
+            && !is_broadcast;
         if !is_peer {
             return Err(ConnectError::NotUsable(remote));
         }
-        let (source, port) = self.choose_source(local)?;
-        self.addresses.next_hop(destination).ok_or(ConnectError::NoRoute(remote))?;
-        let flow = |port| Flow { local: SocketAddrV4::new(source, port), remote: remote_v4 };
+        let (source, port) = self.choose_source(destination, local)?;
+        self.routes.next_hop(destination).ok_or(ConnectError::NoRoute(remote))?;
+        let flow = |port| Flow { local: SocketAddr::new(source, port), remote };
         if port == 0 {
             return self.free_port(flow).ok_or(ConnectError::NoPortLeft);
         }
         let flow = flow(port);
         match self.table.find(&flow) {
-            Some(_) => Err(ConnectError::InUse(flow.local.into())),
+            Some(_) => Err(ConnectError::InUse(flow.local)),
             None => Ok(flow),
         }
     }
 
-    fn choose_source(&self, local: Option<SocketAddr>) -> Result<(Ipv4Addr, u16), ConnectError> {
-        let own = self.addresses.own().ok_or(ConnectError::NoAddress)?;
-        let Some(local) = local else {
-            return Ok((own, 0));
-        };
-        match local.ip() {
-            IpAddr::V4(source) if source.is_unspecified() => Ok((own, local.port())),
-            IpAddr::V4(source) if source == own => Ok((own, local.port())),
-            IpAddr::V4(source) if self.any_ip && is_host(source) => Ok((source, local.port())),
-            IpAddr::V4(_) => Err(ConnectError::NoAddress),
-            IpAddr::V6(_) => Err(ConnectError::NotUsable(local)),
+    fn choose_source(
+        &self,
+        destination: IpAddr,
+        local: Option<SocketAddr>,
+    ) -> Result<(IpAddr, u16), ConnectError> {
+        let port = local.map_or(0, |local| local.port());
+        let wanted = local.map(|local| local.ip()).filter(|source| !source.is_unspecified());
+        let own = self.routes.source_for(destination).ok_or(ConnectError::NoAddress)?;
+        match wanted {
+            None => Ok((own, port)),
+            Some(source) if source.is_ipv4() != destination.is_ipv4() => {
+                Err(ConnectError::NotUsable(SocketAddr::new(source, port)))
+            }
+            Some(source) if self.routes.is_own(source) => Ok((source, port)),
+            Some(source) if self.serves(source) && is_host(source) => Ok((source, port)),
+            Some(_) => Err(ConnectError::NoAddress),
         }
     }
 
@@ -138,8 +136,31 @@ impl Stack {
             },
         )
     }
-}
 
-fn endpoint(address: SocketAddrV4) -> IpEndpoint {
-    IpEndpoint { addr: IpAddress::Ipv4(*address.ip()), port: address.port() }
+    /// What a new connection of this flow begins with.
+    pub(crate) fn parameters(&self, flow: &Flow) -> Parameters {
+        let ip_header_bytes = match flow.local {
+            SocketAddr::V4(_) => IPV4_HEADER_BYTES,
+            SocketAddr::V6(_) => IPV6_HEADER_BYTES,
+        };
+        let mtu = self.mtu(flow.local.is_ipv6());
+        let mss = (mtu - ip_header_bytes - segment::HEADER_BYTES) as u32;
+        let burst_bytes = match self.offload {
+            // Room for the headers at their largest in the largest packet.
+            true => (u16::MAX as usize - ip_header_bytes - segment::HEADER_BYTES_MAX) as u32,
+            false => mss,
+        };
+        let [ports, a, b, c, d] = flow.words();
+        // RFC 6528: a secret of the flow, and a clock that adds a number every four microseconds.
+        let secret = self.secret_of(&[2, ports, a, b, c, d]);
+        let clock = (self.now.total_micros() / 4) as u32;
+        Parameters {
+            initial: Seq((secret as u32).wrapping_add(clock)),
+            timestamp_offset: (secret >> 32) as u32,
+            mss,
+            burst_bytes,
+            send_bytes_max: self.limits.send_buffer_bytes,
+            receive_bytes_max: self.limits.receive_buffer_bytes,
+        }
+    }
 }
