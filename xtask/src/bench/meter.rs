@@ -10,6 +10,9 @@ use super::process::Process;
 /// The kernel's unit in `/proc/stat`, the same on every machine with x86-64.
 const TICK_NS: u64 = 10_000_000;
 
+/// What goes elsewhere on a machine that does nothing else.
+const QUIET_PERCENT: u64 = 10;
+
 /// What the clocks of some processes and of the machine say at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Reading {
@@ -45,6 +48,14 @@ impl Reading {
         }
     }
 
+    /// The part of all processors' time that went elsewhere, in per cent: other programs, and what
+    /// the kernel does in nobody's name.
+    pub(crate) fn others_percent(&self, elapsed_ns: u64) -> u64 {
+        let processors = std::thread::available_parallelism().map_or(1, |count| count.get() as u64);
+        let others_ns = self.busy_ns.saturating_sub(self.watched_ns + self.own_ns);
+        others_ns.saturating_mul(100) / elapsed_ns.saturating_mul(processors).max(1)
+    }
+
     /// As JSON.
     pub(crate) fn to_json(self) -> Value {
         json!({
@@ -66,6 +77,16 @@ impl Reading {
             busy_ns: number("machine_ns")?,
         })
     }
+}
+
+/// A line about a machine that was not quiet, from how much went elsewhere in each run.
+pub(crate) fn unrest(mut percents: Vec<u64>) -> Option<String> {
+    percents.sort_unstable();
+    let middle = *percents.get(percents.len() / 2)?;
+    let most = *percents.last()?;
+    (most > QUIET_PERCENT).then(|| {
+        format!("the machine was not quiet: others had {middle} % of it, at times {most} %")
+    })
 }
 
 /// A process and all that it has started, those included that these have started.
@@ -114,6 +135,15 @@ mod tests {
         let text = "cpu  1 2 3 1000 100 4 5 50 7 7\ncpu0 9 9 9 9 9 9 9 9 9 9\n";
         assert_eq!(busy_ns(text), Some(15 * TICK_NS));
         assert_eq!(busy_ns("cpu0 1 2 3"), None);
+    }
+
+    #[test]
+    fn a_machine_that_is_not_quiet_is_told() {
+        let reading = Reading { watched_ns: 1, own_ns: 2, busy_ns: 3 };
+        assert_eq!(reading.others_percent(1_000_000), 0);
+        assert_eq!(unrest(vec![10, 0, 3]), None);
+        assert!(unrest(vec![50, 0, 11]).unwrap().contains("had 11 % of it, at times 50 %"));
+        assert_eq!(unrest(Vec::new()), None);
     }
 
     #[test]

@@ -140,10 +140,28 @@ struct Cell {
     /// Requests a second that were asked for.
     rate: Option<u64>,
     samples: Vec<Sample>,
-    /// System calls for each answer.
-    calls: Option<f64>,
+    /// System calls, counted.
+    calls: Option<Counted>,
     /// Why there is nothing more.
     failure: Option<String>,
+}
+
+/// How many system calls a server made in a run of its own, and what came of that run.
+#[derive(Debug)]
+struct Counted {
+    calls: u64,
+    sample: Sample,
+}
+
+impl Counted {
+    /// System calls for each answer.
+    fn each(&self) -> f64 {
+        self.calls as f64 / self.sample.answers_in_all.max(1) as f64
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "calls": self.calls, "sample": self.sample.to_json() })
+    }
 }
 
 /// The bench.
@@ -273,19 +291,17 @@ impl Bench {
         rates.into_iter().min().map(|rate| (rate / 2).max(1))
     }
 
-    /// System calls an answer, in a run of its own.
-    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<f64> {
+    /// Counts system calls, in a run of its own.
+    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<Counted> {
         let counter = self.counter.as_ref()?;
-        let count = || -> Result<f64> {
+        let count = || -> Result<Counted> {
             let time = SHORT_RUN.min(self.options.time);
             let plan = sample::plan(cell.row, cell.rate, server.address, time, Vec::new());
             let watched = server.family()?;
             let report = self.builds.folder.join("calls.txt");
             let words = counter.words(&watched, &report);
             let sample = self.options.client.run_behind(&words, &self.lab, &plan)?;
-            let calls = counter.read(&report)?;
-            ensure!(sample.answers_in_all > 0, "no answers");
-            Ok(calls as f64 / sample.answers_in_all as f64)
+            Ok(Counted { calls: counter.read(&report)?, sample })
         };
         let counted = count().context("system calls are not counted");
         counted.inspect_err(|reason| eprintln!("  {}: {reason:#}", cell.candidate.name())).ok()

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::row::Load;
 use super::sample::{Client, Sample};
-use super::{Bench, Cell};
+use super::{Bench, Cell, Counted};
 use crate::bench::stats::Summary;
-use crate::bench::{machine, table};
+use crate::bench::{machine, meter, table};
 
 /// The table and the samples.
 pub(super) struct Report<'a> {
@@ -55,6 +55,9 @@ impl Report<'_> {
         }));
         let counter = bench.counter.as_ref().map_or("not counted", |counter| counter.name());
         lines.push(format!("system calls: {counter}"));
+        let samples = bench.cells.iter().flat_map(|cell| &cell.samples);
+        let others = samples.map(|sample| sample.clocks.others_percent(sample.elapsed_ns));
+        lines.extend(meter::unrest(others.collect()));
         lines.join("\n") + "\n"
     }
 
@@ -66,7 +69,7 @@ impl Report<'_> {
                 "row": cell.row.to_string(),
                 "candidate": cell.candidate.name(),
                 "rate": cell.rate,
-                "calls_per_answer": cell.calls,
+                "counted": cell.calls.as_ref().map(Counted::to_json),
                 "failure": cell.failure,
                 "samples": cell.samples.iter().map(Sample::to_json).collect::<Vec<_>>(),
             })
@@ -111,7 +114,7 @@ fn row(cell: &Cell) -> Vec<String> {
         table::microseconds(server_ns),
         per_second,
         table::microseconds(median(Sample::machine_ns)),
-        cell.calls.map_or("-".into(), |calls| format!("{calls:.2}")),
+        cell.calls.as_ref().map_or("-".into(), |calls| format!("{:.2}", calls.each())),
         client_percent,
         sum(|sample| sample.errors).to_string(),
         sum(|sample| sample.drops).to_string(),

@@ -183,7 +183,7 @@ pub(crate) fn ask(mut command: Command, at_most: Duration) -> Result<Value> {
     let (status, said, complaint) = output?;
     ensure!(!is_late, "a client has not ended after {} s", at_most.as_secs());
     let last = complaint.lines().last().unwrap_or("it does not say why");
-    ensure!(status.success(), "{last}");
+    ensure!(status.success(), "{}", last.strip_prefix("xtask: ").unwrap_or(last));
     serde_json::from_str(&said).context("a client's answer is no JSON")
 }
 

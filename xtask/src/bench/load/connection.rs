@@ -76,6 +76,11 @@ impl Connection {
         self.due.is_some()
     }
 
+    /// Whether it is open.
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.state, State::Open(_))
+    }
+
     /// Whether it has to be opened.
     pub(super) fn is_closed(&self) -> bool {
         matches!(self.state, State::Closed)

@@ -127,17 +127,18 @@ impl<'a> Client<'a> {
         let count = self.connections.len();
         let each = OPEN_TIME_OUT_EACH * u32::try_from(count).unwrap_or(u32::MAX);
         let deadline = Instant::now() + OPEN_TIME_OUT + each;
-        let mut started = 0;
-        while self.free.len() < count && Instant::now() < deadline {
+        let (mut started, mut open) = (0, 0);
+        while open < count && Instant::now() < deadline {
             let now = Instant::now();
-            while started < count && started < self.free.len() + self.broken.len() + OPENING_MAX {
+            while started < count && started < open + self.broken.len() + OPENING_MAX {
                 self.open(started, now);
                 started += 1;
             }
             self.reopen(now);
             self.wait(EpollTimeout::from(10u8), true)?;
+            open = self.connections.iter().filter(|one| one.is_open()).count();
         }
-        Ok(self.free.len())
+        Ok(open)
     }
 
     /// Makes requests and takes answers.

@@ -143,10 +143,28 @@ struct Cell {
     row: Row,
     candidate: Candidate,
     samples: Vec<Sample>,
-    /// System calls for each byte, or each answer.
-    calls: Option<f64>,
+    /// System calls, counted.
+    calls: Option<Counted>,
     /// Why there is nothing more.
     failure: Option<String>,
+}
+
+/// How many system calls a server made in a run of its own, and what came of that run.
+#[derive(Debug)]
+struct Counted {
+    calls: u64,
+    sample: Sample,
+}
+
+impl Counted {
+    /// System calls for each byte or answer.
+    fn each(&self) -> f64 {
+        self.calls as f64 / self.sample.amount_in_all.max(1) as f64
+    }
+
+    fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({ "calls": self.calls, "sample": self.sample.to_json() })
+    }
 }
 
 /// The bench.
@@ -250,17 +268,16 @@ impl Bench {
         Ok(Sample { drops: self.lab.drops()?.saturating_sub(drops), ..sample? })
     }
 
-    /// System calls a byte or an answer, in a run of its own.
-    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<f64> {
+    /// Counts system calls, in a run of its own.
+    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<Counted> {
         let counter = self.counter.as_ref().filter(|_| !cell.row.is_lossy())?;
-        let count = || -> Result<f64> {
+        let count = || -> Result<Counted> {
             let time = SHORT_RUN.min(self.options.time(cell.row));
             let report = self.builds.folder.join("calls.txt");
             let words = counter.words(&server.family()?, &report);
             let task = server.task(cell.row, time, self.options.outstanding)?;
             let sample = task.run_behind(&words, &self.lab)?;
-            ensure!(sample.amount_in_all > 0, "nothing came");
-            Ok(counter.read(&report)? as f64 / sample.amount_in_all as f64)
+            Ok(Counted { calls: counter.read(&report)?, sample })
         };
         let counted = count().context("system calls are not counted");
         counted.inspect_err(|reason| eprintln!("  {}: {reason:#}", cell.candidate.name())).ok()

@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::sample::Sample;
-use super::{Bench, Cell};
+use super::{Bench, Cell, Counted};
 use crate::bench::lab::{DELAY, LOSS_PERCENT};
 use crate::bench::stats::Summary;
-use crate::bench::{machine, table};
+use crate::bench::{machine, meter, table};
 
 /// The tables and the samples.
 pub(super) struct Report<'a> {
@@ -71,6 +71,9 @@ impl Report<'_> {
         }));
         let counter = bench.counter.as_ref().map_or("not counted", |counter| counter.name());
         lines.push(format!("system calls: {counter}"));
+        let samples = bench.cells.iter().flat_map(|cell| &cell.samples);
+        let others = samples.map(|sample| sample.clocks.others_percent(sample.elapsed_ns));
+        lines.extend(meter::unrest(others.collect()));
         lines.join("\n") + "\n"
     }
 
@@ -81,7 +84,7 @@ impl Report<'_> {
             json!({
                 "row": cell.row.to_string(),
                 "candidate": cell.candidate.name(),
-                "calls_per_unit": cell.calls,
+                "counted": cell.calls.as_ref().map(Counted::to_json),
                 "failure": cell.failure,
                 "samples": cell.samples.iter().map(Sample::to_json).collect::<Vec<_>>(),
             })
@@ -121,7 +124,8 @@ fn row(cell: &Cell) -> Vec<String> {
     let server_ns = median(&|sample| sample.share_ns(what, sample.clocks.watched_ns));
     let machine_ns = median(&|sample| sample.share_ns(what, sample.clocks.busy_ns));
     let client = median(&|sample| sample.percent(sample.clocks.own_ns)).to_string();
-    let calls = |unit: f64| cell.calls.map_or("-".into(), |calls| format!("{:.2}", calls * unit));
+    let calls = cell.calls.as_ref();
+    let calls = |unit| calls.map_or("-".into(), |calls| format!("{:.2}", calls.each() * unit));
     let mut row = vec![format!("{what}: {}", cell.candidate.name())];
     if what.is_bulk() {
         let server = median(&|sample| sample.percent(sample.clocks.watched_ns)).to_string();
