@@ -36,6 +36,20 @@ pub enum Error {
     /// The wire is not what it should be.
     #[error("the wire is not a seqpacket socket of the unix family")]
     NotAWire,
+    /// The shared memory is not what it should be.
+    #[error("the wire's memory is not a sealed file of its size")]
+    NotARing,
+    /// The guest has written to the shared memory what cannot be.
+    #[error("the guest has broken its wire: {0}")]
+    Broken(#[from] ring::Corrupt),
+    /// The interface failed while it was in use.
+    #[error("the TAP interface: {call}: {error}")]
+    Tap {
+        /// The system call.
+        call: &'static str,
+        /// Its error.
+        error: Errno,
+    },
     /// The wire failed while it was in use.
     #[error("the wire to the guest: {call}: {error}")]
     Wire {

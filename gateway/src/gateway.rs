@@ -12,9 +12,11 @@ use crate::address::{DestinationPolicy, GATEWAY, GATEWAY_MAC, PREFIX_LEN};
 use crate::config::{Config, Publish, RESOLV_CONF, host_resolvers};
 use crate::counters::Counters;
 use crate::error::Error;
+use crate::policy::Duty;
 use crate::service::Service;
 use crate::tcp_in::Listener;
-use crate::wire::Wire;
+use crate::wire::Ends;
+use crate::wire::ring::Link;
 use crate::{dns, host, policy, udp};
 
 /// Bytes that wait in the gateway for each direction of a connection; the host's sockets hold more.
@@ -28,7 +30,7 @@ const FILES_RESERVED: usize = 32;
 
 /// A gateway that is ready to serve: its ports are open, and nothing is served yet.
 pub struct Gateway {
-    pub(crate) wire: Wire,
+    pub(crate) ends: Ends,
     pub(crate) ports: Vec<Listener>,
     pub(crate) stack: Stack,
     pub(crate) resolvers: Vec<SocketAddr>,
@@ -52,8 +54,19 @@ impl Gateway {
     /// # Errors
     /// If a port cannot be opened, the wire is of another kind, or the MTU or a limit cannot work.
     pub fn new(config: Config, wire: OwnedFd) -> Result<Self, Error> {
-        let wire = Wire::new(wire)?;
-        let stack = new_stack(&config)?;
+        Self::on(config, Ends::of_socket(wire)?)
+    }
+
+    /// The same with a wire in shared memory, which is mapped when the service begins.
+    ///
+    /// # Errors
+    /// As for [`Gateway::new`].
+    pub fn on_ring(config: Config, link: Link) -> Result<Self, Error> {
+        Self::on(config, Ends::Ring(link))
+    }
+
+    fn on(config: Config, ends: Ends) -> Result<Self, Error> {
+        let stack = new_stack(&config, matches!(ends, Ends::Ring(_)))?;
         let ports = config
             .publish
             .iter()
@@ -64,7 +77,7 @@ impl Gateway {
             false => config.dns,
         };
         Ok(Self {
-            wire,
+            ends,
             ports,
             stack,
             resolvers,
@@ -87,7 +100,7 @@ impl Gateway {
     /// The descriptors that it needs, besides the standard streams.
     pub fn descriptors(&self) -> Vec<RawFd> {
         let ports = self.ports.iter().map(Listener::descriptor);
-        ports.chain([self.wire.descriptor()]).collect()
+        ports.chain(self.ends.descriptors()).collect()
     }
 
     /// Confines the process and serves until the guest is gone. Whatever else the process wants to
@@ -104,15 +117,17 @@ impl Gateway {
     /// # Errors
     /// As for [`Gateway::run`].
     pub fn run_counting(self, counters: &mut Counters) -> Result<Ended, Error> {
+        let doorbell = self.ends.guest_doorbell();
         let mut service = Service::new(self, counters)?;
-        policy::confine()?;
+        policy::confine(&Duty::Gateway { doorbell })?;
         service.serve()?;
         service.close();
         Ok(Ended::GuestGone)
     }
 }
 
-fn new_stack(config: &Config) -> Result<Stack, Error> {
+/// On a ring, segments are as large as they come, and nobody computes checksums.
+fn new_stack(config: &Config, offload: bool) -> Result<Stack, Error> {
     let connections = connections_max(config)?;
     let limits = Limits {
         connections,
@@ -129,6 +144,7 @@ fn new_stack(config: &Config) -> Result<Stack, Error> {
     let config = netstack::Config {
         limits,
         any_ip: true,
+        offload,
         ..netstack::Config::new(GATEWAY_MAC, config.mtu.into(), seed)
     };
     let mut stack = Stack::new(config, Instant::ZERO)?;

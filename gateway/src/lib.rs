@@ -30,7 +30,8 @@
 //! # The parts
 //! - `config`, `error`: what goes in, and what can go wrong.
 //! - `gateway`, `policy`, `service`: what is opened, how the process is confined, and the loop.
-//! - `wire`, `frame`: frames as records of a socket, and as bytes.
+//! - `bridge`, `tap`: instead of a network of its own, a TAP interface of the host's behind a ring wire.
+//! - `wire`, `memory`, `frame`: frames in a socket or in shared memory, and as bytes.
 //! - `dhcp`, `dns`, `udp`: the services that answer datagrams.
 //! - `tcp`, `tcp_in`, `tcp_out`, `splice`: connections, by netstack on the guest's side.
 //! - `address`: who is who, and who may be reached. `host`: the host's sockets. `poller`, `slab`:
@@ -43,6 +44,7 @@
 //! on the wire yet.
 
 mod address;
+mod bridge;
 mod config;
 mod counters;
 mod dhcp;
@@ -51,11 +53,13 @@ mod error;
 mod frame;
 mod gateway;
 mod host;
+mod memory;
 mod policy;
 mod poller;
 mod service;
 mod slab;
 mod splice;
+mod tap;
 mod tcp;
 mod tcp_in;
 mod tcp_out;
@@ -63,9 +67,11 @@ mod udp;
 mod wire;
 
 pub use address::{DNS, GATEWAY, GATEWAY_MAC, GUEST, PREFIX_LEN};
+pub use bridge::Bridge;
 pub use config::{Config, Publish, PublishError};
 pub use counters::Counters;
 pub use error::Error;
 pub use gateway::{Ended, Gateway};
 #[doc(hidden)]
 pub use service::fuzzing;
+pub use wire::ring::Link;

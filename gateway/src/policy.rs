@@ -15,6 +15,7 @@
 //! open files is raised to the hard one, since each connection is a file.
 
 use std::collections::BTreeMap;
+use std::os::fd::RawFd;
 use std::panic::{self, PanicHookInfo};
 
 use nix::errno::Errno;
@@ -22,6 +23,7 @@ use nix::libc;
 use nix::sys::prctl;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::getpid;
+use seccompiler::SeccompCmpOp::{Eq, MaskedEq};
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
     SeccompRule, TargetArch,
@@ -35,12 +37,21 @@ pub(crate) fn files_max() -> Result<usize, Error> {
     Ok(usize::try_from(hard).unwrap_or(usize::MAX))
 }
 
+/// What a process is for, and the descriptors that its calls are pinned to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Duty {
+    /// A gateway with the host's sockets; on a ring wire it rings the guest's doorbell.
+    Gateway { doorbell: Option<RawFd> },
+    /// A bridge between a ring wire and a TAP interface.
+    Bridge { doorbell: RawFd, tap: RawFd },
+}
+
 /// Confines the calling thread, and every process and thread that it will ever start.
 ///
 /// # Errors
 /// If the kernel refuses any part of it; the thread is then confined in part.
-pub(crate) fn confine() -> Result<(), Error> {
-    let program = compile()?;
+pub(crate) fn confine(duty: &Duty) -> Result<(), Error> {
+    let program = compile(duty)?;
     forget_environment();
     raise_file_limit()?;
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(Error::call("setrlimit(RLIMIT_CORE)"))?;
@@ -109,10 +120,10 @@ fn drop_capabilities() -> Result<(), Error> {
     Errno::result(result).map(drop).map_err(Error::call("capset"))
 }
 
-fn compile() -> Result<BpfProgram, Error> {
+fn compile(duty: &Duty) -> Result<BpfProgram, Error> {
     let failed = |error: seccompiler::BackendError| Error::Confinement(error.to_string());
     let filter = SeccompFilter::new(
-        rules().map_err(failed)?,
+        rules(duty).map_err(failed)?,
         SeccompAction::KillProcess,
         SeccompAction::Allow,
         TargetArch::x86_64,
@@ -127,25 +138,51 @@ type Condition = (u8, SeccompCmpOp, u64);
 
 /// The permitted calls. One with several lines is permitted if any of them fits; one without
 /// conditions, always.
-fn rules() -> Result<Rules, seccompiler::BackendError> {
-    use SeccompCmpOp::{Eq, MaskedEq};
+fn rules(duty: &Duty) -> Result<Rules, seccompiler::BackendError> {
+    let mut rules = Rules::new();
+    add(&mut rules, &process_calls())?;
+    let ring = |doorbell| (libc::SYS_write, vec![equals(0, doorbell), (2, Eq, 8)]);
+    match *duty {
+        Duty::Gateway { doorbell } => {
+            add(&mut rules, &socket_calls())?;
+            add(&mut rules, &doorbell.map(ring).into_iter().collect::<Vec<_>>())?;
+        }
+        Duty::Bridge { doorbell, tap } => {
+            let frames = [libc::SYS_read, libc::SYS_write].map(|call| (call, vec![equals(0, tap)]));
+            add(&mut rules, &[ring(doorbell)])?;
+            add(&mut rules, &frames)?;
+        }
+    }
+    Ok(rules)
+}
+
+/// A permitted call; all of its conditions must hold.
+type Line = (libc::c_long, Vec<Condition>);
+
+fn equals(argument: u8, value: libc::c_int) -> Condition {
+    (argument, Eq, value as u64)
+}
+
+fn add(rules: &mut Rules, lines: &[Line]) -> Result<(), seccompiler::BackendError> {
+    for (call, conditions) in lines {
+        let of_call = rules.entry(*call).or_default();
+        if !conditions.is_empty() {
+            of_call.push(SeccompRule::new(compile_conditions(conditions)?)?);
+        }
+    }
+    Ok(())
+}
+
+/// What serving takes besides the wire: the host's sockets.
+fn socket_calls() -> Vec<Line> {
     let number = |value: libc::c_int| value as u64;
     let (inet, inet6) = (number(libc::AF_INET), number(libc::AF_INET6));
     let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     let stream = number(libc::SOCK_STREAM | flags);
     let datagram = number(libc::SOCK_DGRAM | flags);
     let (socket_level, tcp_level) = (number(libc::SOL_SOCKET), number(libc::IPPROTO_TCP));
-    let not_executable: Condition = (2, MaskedEq(number(libc::PROT_EXEC)), 0);
-    let anonymous = number(libc::MAP_ANONYMOUS);
-    let own = u64::from(getpid().as_raw() as u32);
-
     let table: &[(libc::c_long, &[Condition])] = &[
-        // The loop.
-        (libc::SYS_epoll_wait, &[]),
-        (libc::SYS_epoll_pwait, &[]),
         (libc::SYS_epoll_ctl, &[]),
-        (libc::SYS_clock_gettime, &[]),
-        // The wire and the host's sockets.
         (libc::SYS_recvfrom, &[]),
         (libc::SYS_sendto, &[]),
         (libc::SYS_accept4, &[]),
@@ -155,12 +192,27 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
         (libc::SYS_socket, &[(0, Eq, inet6), (1, Eq, datagram), (2, Eq, 0)]),
         (libc::SYS_connect, &[]),
         (libc::SYS_shutdown, &[]),
-        (libc::SYS_close, &[]),
         (libc::SYS_getsockopt, &[(1, Eq, socket_level), (2, Eq, number(libc::SO_ERROR))]),
         (libc::SYS_setsockopt, &[(1, Eq, socket_level), (2, Eq, number(libc::SO_LINGER))]),
         (libc::SYS_setsockopt, &[(1, Eq, tcp_level), (2, Eq, number(libc::TCP_NODELAY))]),
+    ];
+    table.iter().map(|(call, conditions)| (*call, conditions.to_vec())).collect()
+}
+
+/// What any of these processes may do: wait, use memory, end.
+fn process_calls() -> Vec<Line> {
+    let number = |value: libc::c_int| value as u64;
+    let not_executable: Condition = (2, MaskedEq(number(libc::PROT_EXEC)), 0);
+    let anonymous = number(libc::MAP_ANONYMOUS);
+    let own = u64::from(getpid().as_raw() as u32);
+    let table: &[(libc::c_long, &[Condition])] = &[
+        // The loop.
+        (libc::SYS_epoll_wait, &[]),
+        (libc::SYS_epoll_pwait, &[]),
+        (libc::SYS_clock_gettime, &[]),
         // Before it closes a descriptor, the standard library's debug build asks whether it is open.
         (libc::SYS_fcntl, &[(1, Eq, number(libc::F_GETFD))]),
+        (libc::SYS_close, &[]),
         // Memory, never executable.
         (libc::SYS_mmap, &[not_executable.clone(), (3, MaskedEq(anonymous), anonymous)]),
         (libc::SYS_mprotect, &[not_executable]),
@@ -183,14 +235,7 @@ fn rules() -> Result<Rules, seccompiler::BackendError> {
         (libc::SYS_exit, &[]),
         (libc::SYS_exit_group, &[]),
     ];
-    let mut rules = Rules::new();
-    for (call, conditions) in table {
-        let of_call = rules.entry(*call).or_default();
-        if !conditions.is_empty() {
-            of_call.push(SeccompRule::new(compile_conditions(conditions)?)?);
-        }
-    }
-    Ok(rules)
+    table.iter().map(|(call, conditions)| (*call, conditions.to_vec())).collect()
 }
 
 fn compile_conditions(
@@ -210,38 +255,64 @@ fn compile_conditions(
 mod tests {
     use super::*;
 
+    const DUTIES: [Duty; 3] = [
+        Duty::Gateway { doorbell: None },
+        Duty::Gateway { doorbell: Some(7) },
+        Duty::Bridge { doorbell: 7, tap: 9 },
+    ];
+
     #[test]
-    fn the_filter_compiles_and_fits() {
-        let program = compile().unwrap();
-        assert!(program.len() < 4096, "{}", program.len());
+    fn the_filters_compile_and_fit() {
+        for duty in DUTIES {
+            let program = compile(&duty).unwrap();
+            assert!(program.len() < 4096, "{duty:?}: {}", program.len());
+        }
     }
 
     #[test]
     fn a_call_with_conditions_is_never_permitted_without() {
-        let rules = rules().unwrap();
+        for duty in DUTIES {
+            let rules = rules(&duty).unwrap();
+            for call in [
+                libc::SYS_socket,
+                libc::SYS_setsockopt,
+                libc::SYS_getsockopt,
+                libc::SYS_mmap,
+                libc::SYS_mprotect,
+                libc::SYS_read,
+                libc::SYS_write,
+                libc::SYS_tgkill,
+                libc::SYS_fcntl,
+            ] {
+                assert!(rules.get(&call).is_none_or(|rules| !rules.is_empty()), "{call}");
+            }
+            for call in [
+                libc::SYS_open,
+                libc::SYS_openat,
+                libc::SYS_execve,
+                libc::SYS_clone,
+                libc::SYS_bind,
+                libc::SYS_listen,
+                libc::SYS_ptrace,
+                libc::SYS_kill,
+                libc::SYS_prctl,
+                libc::SYS_ioctl,
+            ] {
+                assert!(!rules.contains_key(&call), "{call}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_bridge_has_no_sockets() {
+        let rules = rules(&Duty::Bridge { doorbell: 7, tap: 9 }).unwrap();
         for call in [
             libc::SYS_socket,
-            libc::SYS_setsockopt,
-            libc::SYS_getsockopt,
-            libc::SYS_mmap,
-            libc::SYS_mprotect,
-            libc::SYS_write,
-            libc::SYS_tgkill,
-            libc::SYS_fcntl,
-        ] {
-            assert!(!rules[&call].is_empty(), "{call}");
-        }
-        for call in [
-            libc::SYS_open,
-            libc::SYS_openat,
-            libc::SYS_execve,
-            libc::SYS_clone,
-            libc::SYS_bind,
-            libc::SYS_listen,
-            libc::SYS_ptrace,
-            libc::SYS_kill,
-            libc::SYS_prctl,
-            libc::SYS_ioctl,
+            libc::SYS_connect,
+            libc::SYS_accept4,
+            libc::SYS_sendto,
+            libc::SYS_recvfrom,
+            libc::SYS_epoll_ctl,
         ] {
             assert!(!rules.contains_key(&call), "{call}");
         }

@@ -1,8 +1,9 @@
 //! What the loop waits on: one epoll instance, and what each of its events is about.
 //!
 //! Sockets are registered once and for all, edge-triggered; their owners keep in mind what they may
-//! still do, until a call says otherwise. Only the wire is level-triggered, and asked for room only
-//! while it is full: an edge would come for each frame that the guest takes.
+//! still do, until a call says otherwise. Only a wire that is a socket is level-triggered, and asked for
+//! room only while it is full: an edge would come for each frame that the guest takes. A doorbell is
+//! edge-triggered, and then need not be read: each ring is an edge (eventfd(2) wakes at each write).
 
 use std::os::fd::AsFd;
 use std::time::Duration;
@@ -24,6 +25,7 @@ pub(crate) enum Source {
     Tcp(Key),
     Udp(Key),
     Dns(Key),
+    Tap,
 }
 
 impl Source {
@@ -34,6 +36,7 @@ impl Source {
             Self::Tcp(key) => (2, key.to_bits()),
             Self::Udp(key) => (3, key.to_bits()),
             Self::Dns(key) => (4, key.to_bits()),
+            Self::Tap => (5, 0),
         };
         kind << 56 | rest
     }
@@ -44,7 +47,8 @@ impl Source {
             1 => Self::Listener(bits as u32),
             2 => Self::Tcp(Key::from_bits(bits)),
             3 => Self::Udp(Key::from_bits(bits)),
-            _ => Self::Dns(Key::from_bits(bits)),
+            4 => Self::Dns(Key::from_bits(bits)),
+            _ => Self::Tap,
         }
     }
 }
@@ -105,6 +109,14 @@ impl Poller {
         self.epoll.add(wire, wire_event(false)).map_err(Error::call("epoll_ctl"))
     }
 
+    /// Tells of rings of the doorbell, and of the lifeline's end.
+    pub(crate) fn watch_ring(&self, bell: impl AsFd, lifeline: impl AsFd) -> Result<(), Error> {
+        self.watch_input(bell, Source::Wire)?;
+        // Asks for nothing: a hang-up is told all the same.
+        let hang_up = EpollEvent::new(EpollFlags::empty(), Source::Wire.to_bits());
+        self.epoll.add(lifeline, hang_up).map_err(Error::call("epoll_ctl"))
+    }
+
     /// Tells of the wire no more.
     pub(crate) fn forget_wire(&self, wire: impl AsFd) -> Result<(), Error> {
         self.epoll.delete(wire).map_err(Error::call("epoll_ctl"))
@@ -158,6 +170,7 @@ mod tests {
             Source::Tcp(key),
             Source::Udp(key),
             Source::Dns(key),
+            Source::Tap,
         ] {
             assert_eq!(Source::from_bits(source.to_bits()), source);
         }

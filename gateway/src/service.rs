@@ -19,7 +19,7 @@ use crate::poller::{Poller, Readiness, Source};
 use crate::tcp::{Context, Tcp};
 use crate::tcp_in::Listeners;
 use crate::udp::Nat;
-use crate::wire::{Received, Sent, Wire};
+use crate::wire::{Received, Sent, Wire, header};
 
 /// Frames taken from the wire before anything else has its turn.
 const FRAMES_PER_ROUND: usize = 128;
@@ -32,12 +32,13 @@ pub(crate) struct Service<'a> {
     poller: Poller,
     wire: Wire,
     wire_readable: bool,
+    /// The longest frame in bytes.
     /// The last wait ended by events.
     has_events: bool,
     /// The poller was asked to tell of room on the wire.
     waits_for_room: bool,
     guest_mac: Option<[u8; 6]>,
-    /// One frame, and it is as long as frames may be.
+    /// For one frame.
     buffer: Box<[u8]>,
     stack: Stack,
     tcp: Tcp,
@@ -50,11 +51,13 @@ pub(crate) struct Service<'a> {
 impl<'a> Service<'a> {
     /// Opens what is still to be opened.
     pub(crate) fn new(gateway: Gateway, counters: &'a mut Counters) -> Result<Self, Error> {
-        let Gateway { wire, ports, stack, resolvers, destinations, guest_mac, mtu, startup } =
+        let Gateway { ends, ports, stack, resolvers, destinations, guest_mac, mtu, startup } =
             gateway;
         let now = Instant::ZERO;
         let poller = Poller::new()?;
-        poller.watch_wire(&wire)?;
+        let wire = Wire::open(ends)?;
+        wire.watch(&poller)?;
+        let frame_bytes = usize::from(mtu) + ETHERNET_HEADER_BYTES;
         let listeners = Listeners::new(ports, now + Duration::from(startup));
         listeners.watch(&poller)?;
         let connections_max = stack.limits().connections;
@@ -62,12 +65,12 @@ impl<'a> Service<'a> {
             started_at: HostInstant::now(),
             now,
             poller,
+            buffer: wire.buffer(frame_bytes),
             wire,
             wire_readable: false,
             has_events: false,
             waits_for_room: false,
             guest_mac,
-            buffer: vec![0; usize::from(mtu) + ETHERNET_HEADER_BYTES].into(),
             stack,
             tcp: Tcp::new(listeners, destinations, connections_max),
             nat: Nat::new(destinations, mtu, now),
@@ -103,7 +106,7 @@ impl<'a> Service<'a> {
     /// Brings what the guest sent last to the host's network.
     fn drain(&mut self) -> Result<(), Error> {
         // It would tell of the hang-up again and again.
-        self.poller.forget_wire(&self.wire)?;
+        self.wire.forget(&self.poller)?;
         let until = self.now + DRAIN_TIMEOUT;
         while self.tcp.holds_data(&self.stack) && self.now < until {
             self.wait(Some(until))?;
@@ -124,7 +127,7 @@ impl<'a> Service<'a> {
             true => std::time::Duration::from(deadline - self.now),
             false => std::time::Duration::ZERO,
         });
-        let count = self.poller.wait(timeout)?;
+        let count = self.sleep(timeout)?;
         self.now = self.clock();
         self.has_events = count > 0;
         self.counters.rounds += 1;
@@ -135,6 +138,28 @@ impl<'a> Service<'a> {
         Ok(())
     }
 
+    /// Sleeps until there are events or the time is over, and tells how many events there are.
+    fn sleep(&mut self, timeout: Option<std::time::Duration>) -> Result<usize, Error> {
+        const AT_ONCE: Option<std::time::Duration> = Some(std::time::Duration::ZERO);
+        if timeout == AT_ONCE {
+            let count = self.poller.wait(AT_ONCE);
+            self.wire.wake();
+            return count;
+        }
+        let poller = &mut self.poller;
+        let mut count = 0;
+        let has_events = || {
+            count = poller.wait(AT_ONCE)?;
+            Ok(count > 0)
+        };
+        let may_sleep = self.wire.prepare_to_sleep(has_events)?;
+        if count == 0 {
+            count = self.poller.wait(if may_sleep { timeout } else { AT_ONCE })?;
+        }
+        self.wire.wake();
+        Ok(count)
+    }
+
     fn clock(&self) -> Instant {
         Instant::from_micros(self.started_at.elapsed().as_micros() as i64)
     }
@@ -142,7 +167,7 @@ impl<'a> Service<'a> {
     /// When there is something to do without any event; at once, if there is work left.
     fn deadline(&mut self) -> Option<Instant> {
         let datagrams_can_go = self.nat.has_work() && !self.wire.is_full();
-        if self.tcp.has_work() || datagrams_can_go {
+        if self.tcp.has_work() || datagrams_can_go || self.wire.claims_more() {
             return Some(self.now);
         }
         [
@@ -160,6 +185,8 @@ impl<'a> Service<'a> {
     fn note(&mut self, source: Source, readiness: Readiness) -> Result<(), Error> {
         match source {
             Source::Wire => self.note_wire(readiness)?,
+            // A bridge's.
+            Source::Tap => {}
             Source::Listener(index) => self.tcp.listeners.note(index),
             Source::Tcp(key) => self.tcp.note(key, readiness),
             Source::Udp(key) => self.nat.note(key),
@@ -179,21 +206,26 @@ impl<'a> Service<'a> {
         if readiness.writable && self.waits_for_room {
             self.waits_for_room = false;
             self.wire.set_room();
-            self.poller.ask_for_room(&self.wire, false)?;
+            self.wire.ask_for_room(&self.poller, false)?;
         }
         Ok(())
     }
 
     /// Takes what is on the wire. Tells whether that was the last of it.
     fn take_frames(&mut self) -> Result<bool, Error> {
-        if !std::mem::take(&mut self.wire_readable) {
+        if !std::mem::take(&mut self.wire_readable) && !self.wire.claims_more() {
             return Ok(false);
         }
         let mut buffer = std::mem::take(&mut self.buffer);
         let mut guest_gone = false;
         for _ in 0..FRAMES_PER_ROUND {
             match self.wire.receive(&mut buffer)? {
-                Received::Frame(bytes) => self.take_frame(&buffer[..bytes]),
+                Received::Frame(range) => {
+                    if range.start > 0 {
+                        header::complete_datagram(&mut buffer[..range.end]);
+                    }
+                    self.take_frame(&buffer[..range.end], range.start);
+                }
                 Received::Oversized => self.counters.dropped_oversized += 1,
                 Received::Reset => {}
                 Received::Empty | Received::Nothing => break,
@@ -207,11 +239,13 @@ impl<'a> Service<'a> {
         Ok(guest_gone)
     }
 
-    fn take_frame(&mut self, frame: &[u8]) {
+    /// Takes a frame that begins at `start`, behind its header.
+    fn take_frame(&mut self, whole: &[u8], start: usize) {
         self.counters.frames += 1;
+        let frame = &whole[start..];
         let reply = match frame::classify(frame, self.guest_mac) {
             Ok(Parcel::Stack) => {
-                self.stack.receive(self.now, frame);
+                self.stack.receive(self.now, whole);
                 None
             }
             Ok(Parcel::Dhcp { mac, message }) => self.lease(mac, message),
@@ -286,15 +320,15 @@ impl<'a> Service<'a> {
         while sent == Sent::Done
             && let Some(frame) = self.stack.front_frame()
         {
-            sent = self.wire.send(frame)?;
+            sent = self.wire.send_whole(frame)?;
             if sent == Sent::Done {
                 self.stack.pop_frame();
             }
         }
         if self.wire.is_full() && !self.waits_for_room {
             self.waits_for_room = true;
-            self.poller.ask_for_room(&self.wire, true)?;
+            self.wire.ask_for_room(&self.poller, true)?;
         }
-        Ok(())
+        self.wire.ring()
     }
 }

@@ -370,7 +370,7 @@ mod tests {
         nat.flows.get_mut(key).unwrap().socket = failed_with_a_datagram(b"behind");
 
         let (guest, wire) = seqpacket_pair();
-        let mut wire = Wire::new(wire).unwrap();
+        let mut wire = Wire::open(crate::wire::Ends::Socket(wire)).unwrap();
         nat.note(key);
         nat.run(Instant::ZERO, &mut wire, &mut counters).unwrap();
         let mut frame = [0; 1514];

@@ -1,33 +1,78 @@
-//! The wire: a seqpacket socket that carries one Ethernet frame per record. It moves frames and
-//! tells when the wire is full or the guest gone; what is in the frames is none of its business.
+//! The wire: carries Ethernet frames between the guest and the gateway, and tells when it is full or the
+//! guest gone. It has two forms: a seqpacket socket (`socket`) and rings in shared memory (`ring`).
+//! What is in the frames is none of its business.
+
+pub(crate) mod header;
+pub(crate) mod ring;
+mod socket;
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::ops::Range;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use nix::errno::Errno;
-use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockType, SockaddrLike, SockaddrStorage, getsockname, getsockopt,
-    recv, send, sockopt,
-};
+use solo5_sys::ring::{FRAME_BYTES_MAX, VNET_HEADER_BYTES};
 
 use crate::error::Error;
+use crate::poller::Poller;
+use ring::{Link, RingWire};
+use socket::SocketWire;
 
 /// Frames of the gateway's own making that wait for room on the wire.
 const REPLIES_MAX: usize = 64;
 
+/// What a wire is made of, before it is in use.
+pub(crate) enum Ends {
+    /// A seqpacket socket of the unix family.
+    Socket(OwnedFd),
+    /// Shared memory.
+    Ring(Link),
+}
+
+impl Ends {
+    /// # Errors
+    /// If the descriptor is no seqpacket socket.
+    pub(crate) fn of_socket(socket: OwnedFd) -> Result<Self, Error> {
+        socket::check(&socket)?;
+        Ok(Self::Socket(socket))
+    }
+
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Self::Socket(socket) => vec![socket.as_raw_fd()],
+            Self::Ring(link) => link.descriptors().into(),
+        }
+    }
+}
+
+impl Ends {
+    /// The doorbell that the gateway rings, if there is one.
+    pub(crate) fn guest_doorbell(&self) -> Option<RawFd> {
+        match self {
+            Self::Socket(_) => None,
+            Self::Ring(link) => Some(link.guest_doorbell.as_raw_fd()),
+        }
+    }
+}
+
+enum Form {
+    Socket(SocketWire),
+    Ring(Box<RingWire>),
+}
+
 pub(crate) struct Wire {
-    socket: OwnedFd,
+    form: Form,
     replies: VecDeque<Vec<u8>>,
     hung_up: bool,
-    full: bool,
+    /// The length of the frame that found no room.
+    full: Option<usize>,
     replies_dropped: u64,
 }
 
 /// What was on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
-    /// A frame of so many bytes.
-    Frame(usize),
+    /// A frame, and where in the buffer it lies.
+    Frame(Range<usize>),
     /// A frame that is longer than the buffer.
     Oversized,
     /// A record without a byte, or else the end, if the poller tells of a hang-up next.
@@ -49,73 +94,141 @@ pub(crate) enum Sent {
 }
 
 impl Wire {
-    pub(crate) fn descriptor(&self) -> RawFd {
-        self.socket.as_raw_fd()
+    /// # Errors
+    /// If the shared memory is not as it should be.
+    pub(crate) fn open(ends: Ends) -> Result<Self, Error> {
+        let form = match ends {
+            Ends::Socket(socket) => Form::Socket(SocketWire::new(socket)),
+            Ends::Ring(link) => Form::Ring(Box::new(RingWire::open(link)?)),
+        };
+        Ok(Self { form, replies: VecDeque::new(), hung_up: false, full: None, replies_dropped: 0 })
     }
 
-    /// # Errors
-    /// If the descriptor is no seqpacket socket.
-    pub(crate) fn new(socket: OwnedFd) -> Result<Self, Error> {
-        let is_unix = getsockname::<SockaddrStorage>(socket.as_raw_fd())
-            .is_ok_and(|name| name.family() == Some(AddressFamily::Unix));
-        let kind = getsockopt(&socket, sockopt::SockType);
-        if !is_unix || kind != Ok(SockType::SeqPacket) {
-            return Err(Error::NotAWire);
+    /// Has the poller tell of frames and of the guest's end.
+    pub(crate) fn watch(&self, poller: &Poller) -> Result<(), Error> {
+        match &self.form {
+            Form::Socket(wire) => poller.watch_wire(wire),
+            Form::Ring(wire) => poller.watch_ring(wire.doorbell(), wire.lifeline()),
         }
-        Ok(Self {
-            socket,
-            replies: VecDeque::new(),
-            hung_up: false,
-            full: false,
-            replies_dropped: 0,
-        })
+    }
+
+    /// Has the poller tell of the wire no more.
+    pub(crate) fn forget(&self, poller: &Poller) -> Result<(), Error> {
+        match &self.form {
+            Form::Socket(wire) => poller.forget_wire(wire),
+            Form::Ring(wire) => poller.forget_wire(wire.lifeline()),
+        }
+    }
+
+    /// Has the poller tell of room, or no more.
+    pub(crate) fn ask_for_room(&self, poller: &Poller, ask: bool) -> Result<(), Error> {
+        match &self.form {
+            Form::Socket(wire) => poller.ask_for_room(wire, ask),
+            // The guest rings.
+            Form::Ring(_) => Ok(()),
+        }
+    }
+
+    /// Room for a received frame of at most `frame_bytes`.
+    pub(crate) fn buffer(&self, frame_bytes: usize) -> Box<[u8]> {
+        match self.form {
+            Form::Socket(_) => vec![0; frame_bytes].into(),
+            Form::Ring(_) => vec![0; FRAME_BYTES_MAX].into(),
+        }
     }
 
     pub(crate) fn set_hung_up(&mut self) {
         self.hung_up = true;
     }
 
-    /// Reads the next frame of the guest into a buffer that is as long as frames may be.
-    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<Received, Error> {
-        // With MSG_TRUNC the length is that of the record, even if it does not fit.
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_TRUNC;
-        match recv(self.socket.as_raw_fd(), buffer, flags) {
-            Ok(0) if self.hung_up => Ok(Received::GuestGone),
-            Ok(0) => Ok(Received::Empty),
-            Ok(bytes) if bytes <= buffer.len() => Ok(Received::Frame(bytes)),
-            Ok(_) => Ok(Received::Oversized),
-            Err(Errno::EAGAIN | Errno::EINTR) => Ok(Received::Nothing),
-            Err(Errno::ECONNRESET) => Ok(Received::Reset),
-            Err(error) => Err(Error::Wire { call: "recv", error }),
+    /// Whether there may be frames of which no event tells.
+    pub(crate) fn claims_more(&mut self) -> bool {
+        match &mut self.form {
+            Form::Socket(_) => false,
+            Form::Ring(wire) => wire.end().claims_more(),
         }
     }
 
-    /// Sends a frame.
+    /// Reads the next frame of the guest into what [`Self::buffer`] gave. On a ring the header lies
+    /// before it.
+    pub(crate) fn receive(&mut self, buffer: &mut [u8]) -> Result<Received, Error> {
+        match &mut self.form {
+            Form::Socket(wire) => wire.receive(buffer, self.hung_up),
+            Form::Ring(wire) => Ok(match wire.receive(buffer)? {
+                Some(bytes) if bytes <= buffer.len() => {
+                    Received::Frame(VNET_HEADER_BYTES.min(bytes)..bytes)
+                }
+                Some(_) => Received::Oversized,
+                None if self.hung_up => Received::GuestGone,
+                None => Received::Nothing,
+            }),
+        }
+    }
+
+    /// Sends a frame, behind an empty header if the wire has them.
     pub(crate) fn send(&mut self, frame: &[u8]) -> Result<Sent, Error> {
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        match send(self.socket.as_raw_fd(), frame, flags) {
-            Ok(_) => Ok(Sent::Done),
-            Err(Errno::EAGAIN) => {
-                self.full = true;
-                Ok(Sent::Full)
-            }
-            // The guest is gone, but perhaps not all that it sent is read; or memory is short.
-            Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ENOBUFS | Errno::ENOMEM) => {
-                Ok(Sent::Done)
-            }
-            // A frame beyond the socket's buffer: nothing that waiting would help.
-            Err(Errno::EMSGSIZE | Errno::EINTR) => Ok(Sent::Done),
-            Err(error) => Err(Error::Wire { call: "send", error }),
+        let sent = match &mut self.form {
+            Form::Socket(wire) => wire.send(frame)?,
+            Form::Ring(wire) => wire.send_bare(frame)?,
+        };
+        self.note_full(sent, frame.len());
+        Ok(sent)
+    }
+
+    /// Sends a frame as the stack made it, with a header if the wire has them.
+    pub(crate) fn send_whole(&mut self, frame: &[u8]) -> Result<Sent, Error> {
+        let sent = match &mut self.form {
+            Form::Socket(wire) => wire.send(frame)?,
+            Form::Ring(wire) => wire.send(frame)?,
+        };
+        self.note_full(sent, frame.len());
+        Ok(sent)
+    }
+
+    fn note_full(&mut self, sent: Sent, frame_bytes: usize) {
+        if sent == Sent::Full {
+            self.full = Some(frame_bytes);
         }
     }
 
     /// Whether the last frame found no room.
     pub(crate) fn is_full(&self) -> bool {
-        self.full
+        self.full.is_some()
     }
 
     pub(crate) fn set_room(&mut self) {
-        self.full = false;
+        self.full = None;
+    }
+
+    /// Before the loop sleeps, with something else to look at. Tells whether it may.
+    pub(crate) fn prepare_to_sleep(
+        &mut self,
+        has_other: impl FnMut() -> Result<bool, Error>,
+    ) -> Result<bool, Error> {
+        let Form::Ring(wire) = &mut self.form else { return Ok(true) };
+        if wire.look(has_other)? {
+            return Ok(false);
+        }
+        // With a header or without: a few bytes more do no harm.
+        wire.prepare_to_sleep(
+            self.full.map(|bytes| (VNET_HEADER_BYTES + bytes).min(FRAME_BYTES_MAX)),
+        )
+    }
+
+    /// After the loop has slept, or not: a ring is always worth another try.
+    pub(crate) fn wake(&mut self) {
+        if let Form::Ring(wire) = &mut self.form {
+            wire.wake();
+            self.full = None;
+        }
+    }
+
+    /// Wakes the guest, if it does not look by itself.
+    pub(crate) fn ring(&mut self) -> Result<(), Error> {
+        match &mut self.form {
+            Form::Socket(_) => Ok(()),
+            Form::Ring(wire) => wire.ring(),
+        }
     }
 
     /// Takes a frame that is sent as soon as there is room; drops it if too many wait.
@@ -151,89 +264,5 @@ impl Wire {
     }
 }
 
-impl AsFd for Wire {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.socket.as_fd()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use nix::sys::socket::{SockFlag, socketpair};
-
-    use super::*;
-
-    fn pair(kind: SockType) -> (OwnedFd, OwnedFd) {
-        socketpair(AddressFamily::Unix, kind, None, SockFlag::SOCK_NONBLOCK).unwrap()
-    }
-
-    fn write(guest: &OwnedFd, frame: &[u8]) {
-        assert_eq!(send(guest.as_raw_fd(), frame, MsgFlags::empty()), Ok(frame.len()));
-    }
-
-    #[test]
-    fn frames_keep_their_bounds_and_long_ones_are_dropped() {
-        let (guest, wire) = pair(SockType::SeqPacket);
-        let mut wire = Wire::new(wire).unwrap();
-        let mut buffer = [0; 1514];
-        let mut receive = |wire: &mut Wire| (wire.receive(&mut buffer).unwrap(), buffer[0]);
-        assert_eq!(receive(&mut wire).0, Received::Nothing);
-        for frame in [&[1; 1514][..], &[2; 1515], &[], &[3; 14]] {
-            write(&guest, frame);
-        }
-        assert_eq!(receive(&mut wire), (Received::Frame(1514), 1));
-        assert_eq!(receive(&mut wire).0, Received::Oversized);
-        assert_eq!(receive(&mut wire).0, Received::Empty);
-        assert_eq!(receive(&mut wire), (Received::Frame(14), 3));
-    }
-
-    #[test]
-    fn the_end_comes_after_what_was_sent() {
-        let (guest, wire) = pair(SockType::SeqPacket);
-        let mut wire = Wire::new(wire).unwrap();
-        assert_eq!(wire.send(&[4; 60]).unwrap(), Sent::Done);
-        write(&guest, &[1; 60]);
-        drop(guest);
-        let mut buffer = [0; 1514];
-        let mut receive = |wire: &mut Wire| wire.receive(&mut buffer).unwrap();
-        let unread = "our frame was not read";
-        assert_eq!(receive(&mut wire), Received::Reset, "{unread}");
-        assert_eq!(receive(&mut wire), Received::Frame(60));
-        assert_eq!(receive(&mut wire), Received::Empty, "nothing was told of a hang-up");
-        wire.set_hung_up();
-        assert_eq!(receive(&mut wire), Received::GuestGone);
-        assert_eq!(wire.send(&[4; 60]).unwrap(), Sent::Done, "and lost");
-    }
-
-    #[test]
-    fn a_full_wire_loses_nothing_and_the_queue_has_an_end() {
-        let (guest, wire) = pair(SockType::SeqPacket);
-        let mut wire = Wire::new(wire).unwrap();
-        let mut sent = 0;
-        while wire.send(&[0; 1514]).unwrap() == Sent::Done {
-            sent += 1;
-        }
-        assert!(wire.is_full());
-        for _ in 0..REPLIES_MAX + 1 {
-            wire.queue(vec![1; 60]);
-        }
-        assert_eq!(wire.replies_dropped(), 1);
-        assert_eq!(wire.send_queued().unwrap(), Sent::Full);
-        let mut buffer = [0; 1514];
-        for _ in 0..sent {
-            assert_eq!(recv(guest.as_raw_fd(), &mut buffer, MsgFlags::empty()), Ok(1514));
-        }
-        assert_eq!(wire.send_queued().unwrap(), Sent::Done);
-        for _ in 0..REPLIES_MAX {
-            assert_eq!(recv(guest.as_raw_fd(), &mut buffer, MsgFlags::empty()), Ok(60));
-        }
-    }
-
-    #[test]
-    fn other_sockets_are_no_wires() {
-        let (stream, _other) = pair(SockType::Stream);
-        assert!(matches!(Wire::new(stream), Err(Error::NotAWire)));
-        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        assert!(matches!(Wire::new(udp.into()), Err(Error::NotAWire)));
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 
 use alloc::string::String;
 use core::slice;
+use core::sync::atomic::AtomicU64;
 
 use solo5_sys::boot::BootInfo;
 use solo5_sys::extension::{Extension, Features, Request};
@@ -70,6 +71,19 @@ pub(crate) fn with<R>(f: impl FnOnce(&Boot) -> R) -> R {
         Some(boot) => f(boot),
         None => panic!("used outside of a guest"),
     })
+}
+
+/// The shared memory of the network device with this manifest index, and the number of its gateway's
+/// doorbell; `None` if it is no ring. To be asked once for each.
+pub(crate) fn ring(index: usize) -> Option<(&'static [AtomicU64; ring::WORDS], i32)> {
+    let extension = with(|boot| boot.extension);
+    let granted = extension.features.contains(Features::RING);
+    let (address, doorbell) = extension.rings.of(index).filter(|_| granted)?;
+    let region = core::ptr::with_exposed_provenance(address as usize);
+    // SAFETY: the tender has mapped a region of this size there, page-aligned, readable and writable for
+    // as long as the guest lives. What the gateway writes meanwhile does not concern a reference to
+    // atomics, of which every pattern of bits is one.
+    Some((unsafe { &*region }, doorbell))
 }
 
 /// Whether the tender granted a feature.

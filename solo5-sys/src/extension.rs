@@ -38,11 +38,14 @@ impl Features {
     /// The guest reads the time from the processor's cycle counter, by [`Extension::clock`]; granted where
     /// the host's kernel itself does. `clock_gettime` stays in the policy, to keep the counter right.
     pub const TSC: Self = Self(1 << 7);
+    /// Network devices may be rings in shared memory, which [`Extension::rings`] tells; each frame then
+    /// begins with a [`crate::virtio_net::Header`]. Granted with [`Features::PPOLL`] only. See [`crate::ring`].
+    pub const RING: Self = Self(1 << 8);
 
     /// Every feature that this version knows.
-    pub const ALL: Self = Self(0b1111_1111);
+    pub const ALL: Self = Self(0b1_1111_1111);
 
-    const NAMES: [(Self, &'static str); 8] = [
+    const NAMES: [(Self, &'static str); 9] = [
         (Self::PPOLL, "ppoll"),
         (Self::NO_TLS, "no-tls"),
         (Self::MULTI_BLOCK, "multi-block"),
@@ -51,6 +54,7 @@ impl Features {
         (Self::PLACEMENT, "placement"),
         (Self::VNET, "virtio-net"),
         (Self::TSC, "tsc"),
+        (Self::RING, "ring"),
     ];
 
     /// The set as bits.
@@ -243,11 +247,38 @@ pub struct Clock {
     pub scale: u64,
 }
 
+/// The network devices that are rings in memory, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rings {
+    /// Which, as bits by manifest index. The descriptor of each in the manifest is the guest's own
+    /// doorbell.
+    pub devices: u64,
+    /// Address of the first one's region; those of the others follow at distances of
+    /// [`crate::ring::STRIDE_BYTES`].
+    pub base: u64,
+    /// The first one's other doorbell, by which the guest wakes its gateway; those of the others have
+    /// the numbers behind.
+    pub doorbells: u64,
+}
+
+impl Rings {
+    /// Address of the region and number of the gateway's doorbell of the device with this manifest
+    /// index; `None` if it is no ring.
+    pub const fn of(&self, index: usize) -> Option<(u64, i32)> {
+        if index >= u64::BITS as usize || self.devices & (1 << index) == 0 {
+            return None;
+        }
+        let position = (self.devices & ((1 << index) - 1)).count_ones() as u64;
+        let address = self.base.wrapping_add(position * crate::ring::STRIDE_BYTES);
+        Some((address, self.doorbells.wrapping_add(position) as i32))
+    }
+}
+
 /// What the tender grants: the contents of [`crate::layout::EXTENSION_PAGE`].
 ///
 /// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
 /// devices, 32 bytes of seed, three `u64` of the placement, `u64` devices with virtio-net headers,
-/// three `u64` of the clock.
+/// three `u64` of the clock, three `u64` of the rings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The features in force: what was asked for and is known here.
@@ -263,6 +294,8 @@ pub struct Extension {
     pub virtio_net: u64,
     /// The clock, meaningful with [`Features::TSC`].
     pub clock: Clock,
+    /// Network devices in shared memory, meaningful with [`Features::RING`].
+    pub rings: Rings,
 }
 
 impl Extension {
@@ -274,9 +307,10 @@ impl Extension {
         placement: Placement { heap_start: 0, heap_end: 0, stack_end: 0 },
         virtio_net: 0,
         clock: Clock { counter: 0, monotonic_ns: 0, scale: 0 },
+        rings: Rings { devices: 0, base: 0, doorbells: 0 },
     };
     /// Size of the encoded form in bytes.
-    pub const BYTES: usize = 120;
+    pub const BYTES: usize = 144;
     /// Size of the first tenders' page.
     const BYTES_MIN: usize = 88;
     /// Offset of the features, which an entry may have to look at before it has a stack.
@@ -298,6 +332,9 @@ impl Extension {
         put(&mut out, 96, &self.clock.counter.to_le_bytes());
         put(&mut out, 104, &self.clock.monotonic_ns.to_le_bytes());
         put(&mut out, 112, &self.clock.scale.to_le_bytes());
+        put(&mut out, 120, &self.rings.devices.to_le_bytes());
+        put(&mut out, 128, &self.rings.base.to_le_bytes());
+        put(&mut out, 136, &self.rings.doorbells.to_le_bytes());
         out
     }
 
@@ -332,6 +369,11 @@ impl Extension {
                 counter: appended(96)?,
                 monotonic_ns: appended(104)?,
                 scale: appended(112)?,
+            },
+            rings: Rings {
+                devices: appended(120)?,
+                base: appended(128)?,
+                doorbells: appended(136)?,
             },
         })
     }

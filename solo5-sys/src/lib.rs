@@ -9,6 +9,7 @@
 //! | [`boot`] | the boot information that `rdi` points at on entry |
 //! | [`extension`] | what Nabla adds: a note that asks, a page that answers |
 //! | [`virtio_net`] | the header before frames whose checksums and segmentation are the wire's |
+//! | [`ring`] | frames in memory that a guest shares with its gateway |
 //! | [`hypercall`] | the system calls a guest makes and the limits on their arguments |
 //!
 //! Nothing here touches memory that it was not handed as a slice, and nothing makes a system
@@ -23,6 +24,7 @@ pub mod hypercall;
 pub mod layout;
 pub mod manifest;
 pub mod note;
+pub mod ring;
 pub mod virtio_net;
 
 pub mod bytes;

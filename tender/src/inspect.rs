@@ -8,7 +8,7 @@ use std::ops::RangeInclusive;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Rings};
 use solo5_sys::manifest::{Attachment, Manifest};
 use solo5_sys::note;
 
@@ -52,6 +52,8 @@ pub struct Report {
     /// The devices as they would be attached; a block device that no option attaches stands for
     /// one of any size.
     pub manifest: Manifest,
+    /// The network devices that would be rings.
+    pub rings: Rings,
     /// Which devices options attach, in the manifest's order.
     pub attached: Vec<bool>,
     /// Its policy.
@@ -69,15 +71,15 @@ pub struct Report {
 pub fn inspect(options: &Options) -> Result<Report, Error> {
     let (file, image) = read_image(&options.kernel, options.memory_bytes)?;
     let granted = grant(&image.request);
-    let manifest = device::preview(&options.devices, &image.manifest, &granted)?;
-    let policy = Policy::new(&manifest, &granted, options.memory_bytes);
+    let (manifest, rings) = device::preview(&options.devices, &image.manifest, &granted)?;
+    let policy = Policy::new(&manifest, &granted, &rings, options.memory_bytes);
     let filter = filter::compile(&policy, options.otherwise())?;
     let attached = manifest.devices().map(|(_, device)| options.devices.attaches(device)).collect();
     let strays = stray::find(&file, &image, &granted).map_err(|error| Error::Kernel {
         kernel: options.kernel.to_string_lossy().into_owned(),
         error: error.into(),
     })?;
-    Ok(Report { image, granted, manifest, attached, policy, filter, strays })
+    Ok(Report { image, granted, manifest, rings, attached, policy, filter, strays })
 }
 
 /// Opens and checks a unikernel.
@@ -98,9 +100,13 @@ pub(crate) fn read_image(kernel: &Path, memory_bytes: u64) -> Result<(File, Imag
     Ok((file, image))
 }
 
-/// What of a request this tender grants: all that it knows and this machine can.
+/// What of a request this tender grants: all that it knows and this machine can. A guest that cannot
+/// wait by `ppoll` has no use for a ring.
 pub(crate) fn grant(request: &Request) -> Request {
     let mut features = request.features.intersection(Features::ALL);
+    if !features.contains(Features::PPOLL) {
+        features = features.without(Features::RING);
+    }
     if features.contains(Features::TSC) && !clock::is_counter_usable() {
         features = features.without(Features::TSC);
     }
@@ -135,7 +141,8 @@ impl fmt::Display for Report {
                 };
             }
             let access = if self.granted.only_reads(index) { " (read-only)" } else { "" };
-            writeln!(f, "device    {text}{access}")?;
+            let form = if self.rings.of(index).is_some() { " (a ring)" } else { "" };
+            writeln!(f, "device    {text}{access}{form}")?;
         }
         let features: Vec<&str> = self.granted.features.names().collect();
         if !features.is_empty() {
@@ -209,7 +216,7 @@ impl Report {
                 Some(Attachment::Block { capacity_bytes, block_bytes, .. }) => {
                     format!(r#","capacity_bytes":{capacity_bytes},"block_bytes":{block_bytes}"#)
                 }
-                _ => String::new(),
+                _ => format!(r#","ring":{}"#, self.rings.of(index).is_some()),
             };
             format!(
                 r#"{{"kind":"{kind}","name":"{name}","read_only":{read_only},"attached":{attached}{size}}}"#

@@ -16,6 +16,7 @@
 //!
 //! A guest that asks for it ([`Features::PLACEMENT`]) gets heap and stack at random addresses
 //! instead, each with nothing around it; its image cannot be moved, as the ABI has fixed addresses.
+//! Memory that it shares with gateways ([`Memory::share`]) is always at a random address, and rw.
 //! Pages that belong to nothing, such as those between two segments, cannot be accessed. Once
 //! protected, memory takes no more writes from here. Nothing is ever unmapped: the process ends as
 //! the guest, or soon.
@@ -26,6 +27,7 @@ use std::fs::File;
 use std::io;
 use std::num::NonZeroUsize;
 use std::ops::Range;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 use std::ptr::NonNull;
 
@@ -180,6 +182,32 @@ impl Memory {
         Ok(memory)
     }
 
+    /// Maps what the guest shares with others, each at a distance of `stride_bytes` from the one before.
+    /// Tells where the first is.
+    ///
+    /// # Errors
+    /// If there is no place.
+    pub fn share(
+        &mut self,
+        files: &[OwnedFd],
+        bytes: u64,
+        stride_bytes: u64,
+    ) -> Result<u64, Error> {
+        let whole = stride_bytes * files.len() as u64;
+        if whole == 0 {
+            return Ok(0);
+        }
+        let place = self.map_somewhere(whole, ProtFlags::PROT_NONE)?;
+        // What lies between the files is none of the guest's.
+        self.regions.pop();
+        for (file, start) in files.iter().zip(place.clone().step_by(stride_bytes as usize)) {
+            let addresses = start..start + bytes;
+            let start = map_file(file, addresses.clone()).map_err(Error::Map)?;
+            self.regions.push(Region { addresses, start });
+        }
+        Ok(place.start)
+    }
+
     /// Where heap and stack are.
     pub fn placement(&self) -> &Placement {
         &self.placement
@@ -327,6 +355,15 @@ pub(crate) fn map_range(
     let mapped = unsafe { mman::mmap_anonymous(Some(start), bytes, protection, flags) }?;
     // Kernels before 4.17 take the address for a mere hint.
     if mapped.as_ptr().addr() == start.get() { Ok(mapped) } else { Err(Errno::EEXIST) }
+}
+
+/// Maps a file, to be shared, over what was mapped for it.
+fn map_file(file: &OwnedFd, range: Range<u64>) -> Result<NonNull<c_void>, Errno> {
+    let start = NonZeroUsize::new(range.start as usize);
+    let bytes = NonZeroUsize::new((range.end - range.start) as usize).ok_or(Errno::EINVAL)?;
+    let flags = MapFlags::MAP_SHARED | MapFlags::MAP_FIXED;
+    // SAFETY: the range is the caller's, who has mapped it for nothing but this.
+    unsafe { mman::mmap(start, bytes, READ_WRITE, flags, file, 0) }
 }
 
 fn explain(error: Errno, wanted: &Range<u64>, memory_bytes: u64) -> Error {

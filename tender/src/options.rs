@@ -127,7 +127,7 @@ Options:
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
                                   an unprivileged user; gateways, too. By default for guests with a
-                                  `user` network, and a line says if the host does not permit it
+                                  gateway, and a line says if the host does not permit it
   --no-jail                       don't
   --no-supervisor                 become the guest, as solo5-spt does, instead of staying to watch
                                   over it: one process, and no report when the guest dies
@@ -260,8 +260,8 @@ impl Parser {
             (None, Some(())) => Some(false),
             (None, None) => None,
         };
-        if !supervised && self.devices.need_gateway() {
-            return Err(Error::Excluded("--no-supervisor", "--net:NAME=user"));
+        if let Some(gateway) = self.devices.gateway().filter(|_| !supervised) {
+            return Err(Error::Excluded("--no-supervisor", gateway));
         }
         Ok(Options {
             memory_bytes: self.memory_bytes.unwrap_or(DEFAULT_MEMORY_BYTES),

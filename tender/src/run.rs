@@ -12,10 +12,11 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use solo5_sys::boot::BootInfo;
-use solo5_sys::extension::{self, Extension, Features, Request};
+use solo5_sys::extension::{self, Extension, Features, Request, Rings};
 use solo5_sys::hypercall::TIMER_EVENT;
 use solo5_sys::layout::{BOOT_INFO, EXTENSION_PAGE};
 use solo5_sys::manifest::{DeviceKind, MAX_BYTES, Manifest};
+use solo5_sys::ring::{REGION_BYTES, STRIDE_BYTES};
 
 use crate::clock::Reading;
 use crate::device::{self, Attached};
@@ -83,6 +84,9 @@ struct Guest {
     /// Taken at the start, if the guest reads the counter.
     reading: Option<Reading>,
     descriptors: Vec<OwnedFd>,
+    /// The network devices in shared memory, whose place is not known yet, and that memory.
+    rings: Rings,
+    ring_memory: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
     signals: Inherited,
@@ -111,10 +115,17 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
     if reading.is_none() {
         granted.features = granted.features.without(Features::TSC);
     }
-    let Attached { manifest, virtio_net, mut descriptors, gateways, descriptions } =
-        device::attach(&options.devices, &image.manifest, &granted)?;
+    let Attached {
+        manifest,
+        virtio_net,
+        mut descriptors,
+        rings,
+        ring_memory,
+        gateways,
+        descriptions,
+    } = device::attach(&options.devices, &image.manifest, &granted)?;
     let waiting = Waiting::of(&manifest, &granted);
-    let policy = Policy::new(&manifest, &granted, options.memory_bytes);
+    let policy = Policy::new(&manifest, &granted, &rings, options.memory_bytes);
     let filter = filter::compile(&policy, options.otherwise())?;
     if options.verbose {
         descriptions.iter().for_each(|line| say(line));
@@ -145,6 +156,8 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         virtio_net,
         reading,
         descriptors,
+        rings,
+        ring_memory,
         waiting,
         null,
         signals,
@@ -177,10 +190,11 @@ impl Guest {
             execute_heap: self.options.execute_heap,
         };
         let mut memory = Memory::load(&self.image, &self.file, plan)?;
-        self.write_low(&mut memory)?;
+        let base = memory.share(&self.ring_memory, REGION_BYTES as u64, STRIDE_BYTES)?;
+        self.write_low(&mut memory, Rings { base, ..self.rings })?;
         launch::write(&mut memory, self.image.entry, &self.filter);
         let memory = memory.protect()?;
-        drop(self.file);
+        drop((self.file, self.ring_memory));
         let behind = descriptors::number(self.descriptors.len()) as u64;
         descriptors::arrange(self.null, self.descriptors)?;
         // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
@@ -188,7 +202,7 @@ impl Guest {
         Ok(unsafe { launch::enter(memory, behind, self.signals, self.options.supervised) }?)
     }
 
-    fn write_low(&self, memory: &mut Memory) -> Result<(), Error> {
+    fn write_low(&self, memory: &mut Memory, rings: Rings) -> Result<(), Error> {
         let mut features = self.granted.features;
         let clock = self.reading.and_then(|first| first.clock_until(Reading::take()?));
         if clock.is_none() {
@@ -209,6 +223,7 @@ impl Guest {
             placement,
             virtio_net: self.virtio_net,
             clock: clock.unwrap_or_default(),
+            rings,
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),

@@ -2,7 +2,8 @@
 //!
 //! It starts one process for each gateway and one for the guest, jailed or not, waits, and says how
 //! the guest ended. Whichever way that is, no process is left: children die with the supervisor, a
-//! guest dies with its gateway, a gateway ends when its wire closes. It carries no traffic.
+//! guest dies with its gateway, a gateway ends when its wire closes, or its lifeline, which is held
+//! here. It carries no traffic.
 
 use std::convert::Infallible;
 use std::ffi::CStr;
@@ -104,7 +105,10 @@ pub(crate) fn run<G>(
     let mut running = Vec::new();
     while let Some(gateway) = gateways.pop() {
         match start(c"tender-gateway", Inmate::Gateway, jailing, say)? {
-            Started::Supervisor(child) => running.push((child, gateway.name.to_string())),
+            Started::Supervisor(child) => {
+                let (name, lifeline) = (gateway.name.to_string(), gateway.lifeline);
+                running.push(Running { child, name, lifeline });
+            }
             Started::Child => {
                 // What belongs to others is closed by its number.
                 std::mem::forget((signals, running, gateways, guest));
@@ -133,9 +137,11 @@ pub(crate) fn run<G>(
 /// The body of a gateway's process. It ends with its wire; signals to the whole group are the
 /// supervisor's business, and stay blocked here.
 fn serve(gateway: Gateway, null: Option<OwnedFd>) -> Result<Outcome, run::Error> {
-    let Gateway { name, gateway } = gateway;
-    descriptors::keep_only(null, gateway.descriptors())?;
-    match gateway.run() {
+    let Gateway { name, service, lifeline } = gateway;
+    // Closed by its number.
+    std::mem::forget(lifeline);
+    descriptors::keep_only(null, service.descriptors())?;
+    match service.run() {
         Ok(_) => Ok(Outcome::Exited(0)),
         Err(error) => Err(Error::Gateway { name: name.to_string(), error }.into()),
     }
@@ -254,10 +260,18 @@ impl Ended {
     }
 }
 
+/// A gateway that runs.
+struct Running {
+    child: Child,
+    name: String,
+    /// What it is told by that the guest is gone, if its wire does not.
+    lifeline: Option<OwnedFd>,
+}
+
 /// The supervisor's view of its children.
 struct Supervisor {
     guest: Child,
-    gateways: Vec<(Child, String)>,
+    gateways: Vec<Running>,
     signals: SignalFd,
     /// What a jailed guest was asked to end by.
     asked: Option<Signal>,
@@ -359,6 +373,7 @@ impl Supervisor {
     /// how those ended that were not killed here.
     fn end_gateways(&mut self, grace: Duration) -> Result<Vec<Ended>, Error> {
         let deadline = Instant::now() + grace;
+        self.gateways.iter_mut().for_each(|gateway| gateway.lifeline = None);
         let mut ended = self.reap_gateways()?;
         while !self.gateways.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -372,7 +387,7 @@ impl Supervisor {
     }
 
     fn kill_gateways(&mut self) -> Result<(), Error> {
-        for (child, _) in self.gateways.drain(..) {
+        for Running { child, .. } in self.gateways.drain(..) {
             kill(child.pid, Signal::SIGKILL).map_err(failed("kill"))?;
             wait(child.pid, 0)?;
         }
@@ -383,10 +398,10 @@ impl Supervisor {
     fn reap_gateways(&mut self) -> Result<Vec<Ended>, Error> {
         let mut ended = Vec::new();
         let mut running = Vec::new();
-        for (child, name) in self.gateways.drain(..) {
-            match wait_no_hang(child.pid)? {
-                None => running.push((child, name)),
-                Some(outcome) => ended.push(Ended { name, outcome }),
+        for gateway in self.gateways.drain(..) {
+            match wait_no_hang(gateway.child.pid)? {
+                None => running.push(gateway),
+                Some(outcome) => ended.push(Ended { name: gateway.name, outcome }),
             }
         }
         self.gateways = running;

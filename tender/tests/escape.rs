@@ -204,6 +204,31 @@ fn every_other_descriptor_ends_the_guest() {
     }
 }
 
+/// The doorbells of a ring are the only descriptors beside the console, each for one call of one size.
+#[test]
+fn doorbells_take_eight_bytes() {
+    let end_of = |call: i64, fd: u64, bytes: u64| {
+        let code = Code::default().call(call, &[fd, HEAP, bytes]).exit(MADE as u64);
+        let guest = Guest::new(&File::of_code(&code.0, &DEVICES[..1]).modern());
+        let output = guest.run(&["--net:service=user", "--no-jail"]);
+        assert_eq!(output.stdout, b"", "{output:?}");
+        (output.status.signal(), output.status.code())
+    };
+    let (made, killed) = ((None, Some(MADE)), (Some(libc::SIGSYS), None));
+    assert_eq!(end_of(libc::SYS_read, 3, 8), made);
+    assert_eq!(end_of(libc::SYS_write, 4, 8), made);
+    for bytes in [0, 1, 7, 9, 16, 1 << 32 | 8, u64::MAX] {
+        assert_eq!(end_of(libc::SYS_read, 3, bytes), killed, "{bytes}");
+        assert_eq!(end_of(libc::SYS_write, 4, bytes), killed, "{bytes}");
+    }
+    for fd in [0, 1, 2, 4, 5, 6, 7, 1023] {
+        assert_eq!(end_of(libc::SYS_read, fd, 8), killed, "{fd}");
+    }
+    for fd in [0, 2, 3, 5, 6, 7, 1023] {
+        assert_eq!(end_of(libc::SYS_write, fd, 8), killed, "{fd}");
+    }
+}
+
 #[test]
 fn no_transfer_leaves_the_disk() {
     let attached = Attached::new();

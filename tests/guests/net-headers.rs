@@ -15,7 +15,7 @@ use guest_rt::internal::solo5_sys::virtio_net::{FRAME_BYTES_MAX, HEADER_BYTES, H
 use guest_rt::println;
 
 guest_rt::__manifest! {
-    Features::ALL;
+    Features::ALL.without(Features::RING);
     net "service",
 }
 

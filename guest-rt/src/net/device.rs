@@ -1,8 +1,9 @@
-//! The driver of one network device: frames between its descriptor and its stack, with few calls.
+//! The driver of one network device: frames between its descriptor, or its ring, and its stack, with few
+//! calls.
 //!
 //! How many frames are read in a row follows the load. A read that finds nothing costs a call, so
 //! after the one frame that ended a wait none is tried; while frames keep coming, twice as many are
-//! read before the tasks get their turn, until one read finds nothing.
+//! read before the tasks get their turn, until one read finds nothing. A ring costs no call.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -12,6 +13,7 @@ use core::task::Waker;
 use netstack::Stack;
 use solo5_sys::extension::Features;
 
+use super::ring::Ring;
 use crate::boot;
 use crate::hypercall::{self, Errno, PollFd};
 use crate::time::Instant;
@@ -22,7 +24,9 @@ const BURST_BYTES_MAX: usize = 256 << 10;
 
 pub(crate) struct Device {
     name: String,
+    /// What carries its frames, or, if it is a ring, its doorbell.
     pub(crate) fd: i32,
+    pub(crate) ring: Option<Ring>,
     stack: RefCell<Stack>,
     frame: RefCell<Vec<u8>>,
     /// Frames to read in a row.
@@ -40,10 +44,17 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    pub(crate) fn new(name: &str, fd: i32, frame_bytes_max: usize, stack: Stack) -> Self {
+    pub(crate) fn new(
+        name: &str,
+        fd: i32,
+        ring: Option<Ring>,
+        frame_bytes_max: usize,
+        stack: Stack,
+    ) -> Self {
         Self {
             name: name.into(),
             fd,
+            ring,
             stack: RefCell::new(stack),
             frame: RefCell::new(alloc::vec![0; frame_bytes_max]),
             burst: Cell::new(1),
@@ -72,6 +83,9 @@ impl Device {
     fn read_burst(&self, now: Instant) -> usize {
         let mut frame = self.frame.borrow_mut();
         let mut stack = self.stack.borrow_mut();
+        if let Some(ring) = &self.ring {
+            return self.take_burst(ring, &mut frame, &mut stack, now);
+        }
         let (mut frames, mut bytes_left) = (0, BURST_BYTES_MAX);
         while frames < self.burst.get() && bytes_left > 0 {
             match hypercall::read(self.fd, &mut frame) {
@@ -103,9 +117,34 @@ impl Device {
         frames
     }
 
-    /// Lets the stack work until it has nothing to say or the wire is full; whether a frame went out.
+    /// Takes what the ring has, up to the largest burst, and returns how many frames that was.
+    fn take_burst(&self, ring: &Ring, frame: &mut [u8], stack: &mut Stack, now: Instant) -> usize {
+        let (mut frames, mut bytes_left) = (0, BURST_BYTES_MAX);
+        while frames < BURST_FRAMES_MAX && bytes_left > 0 {
+            match ring.receive(frame) {
+                Ok(Some(bytes)) => {
+                    // A longer one is lost, as frames may be.
+                    if let Some(frame) = frame.get(..bytes) {
+                        stack.receive(now.to_netstack(), frame);
+                    }
+                    frames += 1;
+                    bytes_left = bytes_left.saturating_sub(bytes);
+                }
+                Ok(None) => break,
+                Err(corrupt) => {
+                    self.close(&alloc::format!("its ring holds {corrupt}"));
+                    break;
+                }
+            }
+        }
+        frames
+    }
+
+    /// Lets the stack work until it has nothing to say or the wire is full, and wakes who waits for
+    /// that; whether a frame went out.
     pub(crate) fn flush(&self, now: Instant) -> bool {
         let sent = self.write(now);
+        self.ring.iter().for_each(Ring::ring);
         self.wake_waiters();
         sent
     }
@@ -124,6 +163,21 @@ impl Device {
                 return sent;
             }
             while let Some(frame) = stack.front_frame() {
+                if let Some(ring) = &self.ring {
+                    match ring.send(frame) {
+                        Ok(true) => stack.pop_frame(),
+                        Ok(false) => {
+                            self.blocked.set(true);
+                            return sent;
+                        }
+                        Err(corrupt) => {
+                            self.close(&alloc::format!("its ring holds {corrupt}"));
+                            return sent;
+                        }
+                    }
+                    sent = true;
+                    continue;
+                }
                 match hypercall::write(self.fd, frame) {
                     Err(Errno::INTERRUPTED) => continue,
                     Err(Errno::AGAIN) => {
@@ -145,7 +199,8 @@ impl Device {
 
     /// Skips the next look, as there is nothing to read.
     pub(crate) fn mark_quiet(&self) {
-        self.is_quiet.set(true);
+        // A look into a ring costs nothing.
+        self.is_quiet.set(self.ring.is_none());
     }
 
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
@@ -157,8 +212,22 @@ impl Device {
 
     /// The `poll` events that the device waits for, `None` if nothing can come any more.
     pub(crate) fn interest(&self) -> Option<i16> {
-        let output = if self.blocked.get() { PollFd::OUT } else { 0 };
+        let asks_for_room = self.blocked.get() && self.ring.is_none();
+        let output = if asks_for_room { PollFd::OUT } else { 0 };
         (!self.gone.get()).then_some(PollFd::IN | output)
+    }
+
+    /// Before the guest sleeps; `false` if it must not.
+    pub(crate) fn prepare_to_sleep(&self) -> bool {
+        let Some(ring) = self.ring.as_ref().filter(|_| !self.gone.get()) else { return true };
+        let room_for = match self.blocked.get() {
+            true => self.with(|stack| stack.front_frame().map(<[u8]>::len)),
+            false => None,
+        };
+        ring.prepare_to_sleep(room_for).unwrap_or_else(|corrupt| {
+            self.close(&alloc::format!("its ring holds {corrupt}"));
+            false
+        })
     }
 
     /// Wakes whoever waits for an address, once there is one.

@@ -1,5 +1,5 @@
 //! All open devices: what the executor does with them in each of its turns, and how it waits for
-//! them. Whoever adds a wire that is not read by calls starts here.
+//! them.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -89,6 +89,9 @@ impl Devices {
             return;
         }
         self.list.iter().for_each(|device| device.expect_sleep());
+        if !self.prepare_rings() {
+            return;
+        }
         // Interruption and readiness are the same to the caller, who looks again.
         if boot::has(Features::PPOLL) {
             let timeout = deadline.map(|deadline| deadline - now);
@@ -97,6 +100,24 @@ impl Devices {
             }
         } else {
             let _ = wait_by_epoll(now, deadline, is_blocked);
+        }
+        self.wake_rings();
+    }
+
+    /// Tells the gateways of rings that the guest sleeps; `false` if there is something to do.
+    fn prepare_rings(&self) -> bool {
+        let may_sleep = self.list.iter().fold(true, |all, device| device.prepare_to_sleep() & all);
+        if !may_sleep {
+            self.list.iter().filter_map(|device| device.ring.as_ref()).for_each(|r| r.wake(false));
+        }
+        may_sleep
+    }
+
+    fn wake_rings(&self) {
+        for device in &self.list {
+            if let Some(ring) = &device.ring {
+                ring.wake(self.fds.iter().any(|fd| fd.fd == device.fd && fd.returned != 0));
+            }
         }
     }
 

@@ -9,6 +9,7 @@ mod device;
 pub(crate) mod devices;
 mod error;
 mod pace;
+mod ring;
 mod tcp;
 mod udp;
 
@@ -69,7 +70,9 @@ pub fn open_with(name: &str, limits: Limits) -> Result<Net, Error> {
             .map_err(|e| Error::Config(e.to_string()))?,
         None => stack.start_dhcp(now),
     }
-    let device = Rc::new(Device::new(name, fd, frame_bytes_max, stack));
+    let ring = ring::Ring::open(index, fd);
+    let patience = ring.as_ref().map_or(patience, |ring| patience.min(ring.patience()));
+    let device = Rc::new(Device::new(name, fd, ring, frame_bytes_max, stack));
     devices::add(&device, patience);
     Ok(Net(device))
 }

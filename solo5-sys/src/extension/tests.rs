@@ -14,15 +14,16 @@ fn page_equals_golden_bytes() {
         placement: Placement { heap_start: 1, heap_end: 2, stack_end: 3 },
         virtio_net: 5,
         clock: Clock { counter: 6, monotonic_ns: 7, scale: 8 },
+        rings: Rings { devices: 9, base: 10, doorbells: 11 },
     };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 120, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 144, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(bytes[32..64], [7; 32]);
-    let words = [1u8, 2, 3, 5, 6, 7, 8].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
+    let words = [1u8, 2, 3, 5, 6, 7, 8, 9, 10, 11].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[64..], words.concat());
 }
 
@@ -34,9 +35,9 @@ fn page_of_a_plain_solo5_tender_offers_nothing() {
 #[test]
 fn longer_pages_of_later_tenders_are_read() {
     let page = Extension { features: Features::ALL, seed: [1; 32], ..Extension::NONE };
-    let mut bytes = [0; 128];
+    let mut bytes = [0; 160];
     bytes[..Extension::BYTES].copy_from_slice(&page.to_bytes());
-    bytes[12] = 128;
+    bytes[12] = 160;
     assert_eq!(Extension::parse(&bytes), Some(page));
 }
 
@@ -107,12 +108,24 @@ proptest! {
         seed in any::<[u8; 32]>(),
         [heap_start, heap_end, stack_end, virtio_net] in any::<[u64; 4]>(),
         [counter, monotonic_ns, scale] in any::<[u64; 3]>(),
+        [devices, base, doorbells] in any::<[u64; 3]>(),
     ) {
         let placement = Placement { heap_start, heap_end, stack_end };
         let features = Features::from_bits(bits);
         let clock = Clock { counter, monotonic_ns, scale };
-        let page = Extension { features, read_only, seed, placement, virtio_net, clock };
+        let rings = Rings { devices, base, doorbells };
+        let page = Extension { features, read_only, seed, placement, virtio_net, clock, rings };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
+    }
+
+    #[test]
+    fn rings_are_numbered_by_their_order(rings in any::<[u64; 3]>(), index in 0usize..80) {
+        let [devices, base, doorbells] = rings;
+        let found = Rings { devices, base, doorbells }.of(index);
+        let before = (0..index.min(64)).filter(|bit| devices >> bit & 1 == 1).count() as u64;
+        let is_ring = index < 64 && devices >> index & 1 == 1;
+        let expected = (base.wrapping_add(before << 22), doorbells.wrapping_add(before) as i32);
+        prop_assert_eq!(found, is_ring.then_some(expected));
     }
 
     #[test]

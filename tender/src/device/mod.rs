@@ -6,13 +6,14 @@
 
 pub mod block;
 pub mod net;
+pub mod ring;
 pub mod tap;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::os::fd::{OwnedFd, RawFd};
 
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Request, Rings};
 use solo5_sys::manifest::{Attachment, Device, DeviceKind, Manifest, Name};
 
 use crate::descriptors;
@@ -138,9 +139,9 @@ impl Options {
         Ok(())
     }
 
-    /// Whether some device is a user-mode network.
-    pub fn need_gateway(&self) -> bool {
-        self.nets.values().any(net::Options::needs_gateway)
+    /// What asks for a gateway process, if anything does.
+    pub fn gateway(&self) -> Option<&'static str> {
+        self.nets.values().find_map(net::Options::gateway)
     }
 
     /// The descriptors that options name, which the tender must not close.
@@ -203,9 +204,13 @@ pub struct Attached {
     pub manifest: Manifest,
     /// The network devices whose frames begin with virtio-net headers, as bits by manifest index.
     pub virtio_net: u64,
-    /// What they refer to, in the manifest's order.
+    /// What they refer to, in the manifest's order, and behind them the doorbells of the rings' gateways.
     pub descriptors: Vec<OwnedFd>,
-    /// The user-mode networks, whose gateways are not running yet.
+    /// Which network devices are rings.
+    pub rings: Rings,
+    /// The memory of each.
+    pub ring_memory: Vec<OwnedFd>,
+    /// The networks behind gateways, which are not running yet.
     pub gateways: Vec<net::Gateway>,
     /// One line about each device, for people.
     pub descriptions: Vec<String>,
@@ -225,21 +230,28 @@ pub fn attach(
         manifest: *declared,
         virtio_net: 0,
         descriptors: Vec::new(),
+        rings: no_rings(declared),
+        ring_memory: Vec::new(),
         gateways: Vec::new(),
         descriptions: Vec::new(),
     };
+    let mut doorbells = Vec::new();
     for (index, device) in declared.devices() {
         let name = device.name;
         let number = descriptors::number(attached.descriptors.len());
         match device.kind {
             DeviceKind::Net => {
                 let options = options.nets.get(&name).cloned().unwrap_or_default();
-                let headers = granted.features.contains(Features::VNET);
-                let net = net::attach(&name, &options, headers)
+                let net = net::attach(&name, &options, granted)
                     .map_err(|error| AttachError::Net { name: name.to_string(), error })?;
                 attached.virtio_net |= u64::from(net.headers) << index;
                 attached.add(index, &name, net.attachment(number), net.description, net.fd);
                 attached.gateways.extend(net.gateway);
+                if let Some(ring) = net.ring {
+                    attached.rings.devices |= 1 << index;
+                    attached.ring_memory.push(ring.memory);
+                    doorbells.push(ring.gateway_doorbell);
+                }
             }
             DeviceKind::Block => {
                 let options = options.blocks.get(&name).cloned().unwrap_or_default();
@@ -250,12 +262,19 @@ pub fn attach(
             }
         }
     }
+    attached.descriptors.extend(doorbells);
     Ok(attached)
 }
 
-/// The manifest as [`attach`] would make it, as far as the policy depends on it, without opening
-/// network devices or taking anything over. A block device that no option attaches stands for one
-/// of any size.
+/// That none of the devices is a ring.
+fn no_rings(declared: &Manifest) -> Rings {
+    let doorbells = ring::first_doorbell(declared).unsigned_abs().into();
+    Rings { devices: 0, base: 0, doorbells }
+}
+
+/// The manifest and the rings as [`attach`] would make them, as far as the policy depends on them, without
+/// opening network devices or taking anything over. A block device that no option attaches stands
+/// for one of any size, a network device for one that is no ring.
 ///
 /// # Errors
 /// If options and manifest differ, or the file of a block device cannot be used.
@@ -263,13 +282,18 @@ pub fn preview(
     options: &Options,
     declared: &Manifest,
     granted: &Request,
-) -> Result<Manifest, AttachError> {
+) -> Result<(Manifest, Rings), AttachError> {
     check_declared(options, declared)?;
     let mut manifest = *declared;
+    let mut rings = no_rings(declared);
     for (position, (index, device)) in declared.devices().enumerate() {
         let fd = descriptors::number(position);
         let attachment = match device.kind {
-            DeviceKind::Net => Attachment::Net { mac: [0; 6], mtu_bytes: 0, fd },
+            DeviceKind::Net => {
+                let options = options.nets.get(&device.name).cloned().unwrap_or_default();
+                rings.devices |= u64::from(options.is_ring(granted)) << index;
+                Attachment::Net { mac: [0; 6], mtu_bytes: 0, fd }
+            }
             DeviceKind::Block => {
                 let options = options.blocks.get(&device.name).cloned().unwrap_or_default();
                 let read_only = granted.only_reads(index);
@@ -280,7 +304,7 @@ pub fn preview(
         };
         manifest.attach(index, attachment);
     }
-    Ok(manifest)
+    Ok((manifest, rings))
 }
 
 impl Options {

@@ -1,12 +1,14 @@
 //! Network devices: a TAP interface by its name, a descriptor that the caller opened, or a
-//! user-mode network with a gateway process at its other end.
+//! gateway process, with a user-mode network of its own or a TAP interface behind it.
 //!
 //! A device carries Ethernet frames, one per `read` or `write`, and never blocks. They are plain, or, for
-//! guests that ask for it and on TAPs that can, begin with a virtio-net header ([`tap`]).
+//! guests that ask for it and on TAPs that can, begin with a virtio-net header ([`tap`]). Before a gateway, and
+//! for guests that know them, a device is a ring ([`super::ring`]), whose frames have such headers always.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::time::Duration;
 
 use gateway::Publish;
 use nix::errno::Errno;
@@ -14,24 +16,33 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::socket::{
     AddressFamily, SockFlag, SockType, getsockopt, setsockopt, socketpair, sockopt,
 };
+use solo5_sys::extension::{Features, Request};
 use solo5_sys::manifest::{Attachment, Name};
+use solo5_sys::ring::SPIN_NS_MAX;
 
+use super::ring::{Made, Ring};
 use super::tap::{Frames, Wire};
-use super::{OptionError, Typed, tap};
+use super::{OptionError, Typed, ring, tap};
 use crate::entropy;
 use crate::policy::{Call, Condition, Rule};
 
 /// The options of network devices.
-pub const OPTIONS: [&str; 3] = ["net", "net-mac", "publish"];
+pub const OPTIONS: [&str; 4] = ["net", "net-mac", "net-spin", "publish"];
 /// What the value of `--net` looks like.
-pub const FORM: &str = "IFACE|@FD|user";
+pub const FORM: &str = "IFACE|@FD|user|ring:IFACE";
 /// Network devices' part of the help.
 pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing TAP interface IFACE, which is up; its MTU is
                                   the device's
   --net:NAME=@FD                  attach an open descriptor: a TAP, or a datagram or seqpacket
                                   socket that carries a frame per message (MTU 1500)
-  --net:NAME=user                 a network of its own behind a gateway process: needs no
-                                  privilege and no interface
+  --net:NAME=user[,wire=plain]    a network of its own behind a gateway process: needs no
+                                  privilege and no interface. Guests that know rings share
+                                  memory with the gateway, unless the wire is `plain`
+  --net:NAME=ring:IFACE           the TAP interface IFACE behind a gateway process, which the
+                                  guest reaches by a ring only
+  --net-spin:NAME=off|MICROSECONDS
+                                  how long both sides of a ring look for frames before they
+                                  sleep, at most 1000 (default 20)
   --publish:NAME=[ADDR:]HOST:GUEST[/tcp]
                                   with `user`: connections to the host's port HOST (on ADDR,
                                   127.0.0.1 if none is given) reach the guest's port GUEST;
@@ -44,8 +55,12 @@ pub const USAGE: &str = "  --net:NAME=IFACE                attach the existing T
 const MTU_BYTES: u16 = 1500;
 /// Everything that is not an interface.
 const PLAIN: Wire = Wire { mtu_bytes: MTU_BYTES, frames: Frames::Plain };
+/// A gateway's ring.
+const WITH_HEADERS: Wire = Wire { mtu_bytes: MTU_BYTES, frames: Frames::WithHeaders };
 /// Room that is asked for in each direction of a user network's wire, in bytes.
 const WIRE_BUFFER_BYTES: usize = 4 << 20;
+/// How long the sides of a ring look for frames before they sleep, if nothing is said.
+const SPIN: Duration = Duration::from_micros(20);
 /// Most ports that one network can publish.
 const PUBLISH_MAX: usize = 256;
 
@@ -54,7 +69,18 @@ const PUBLISH_MAX: usize = 256;
 enum Source {
     Interface(String),
     Descriptor(RawFd),
-    User,
+    User(WireForm),
+    /// An interface behind a gateway.
+    Bridged(String),
+}
+
+/// The form of the wire before a user-mode network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WireForm {
+    /// A ring, if the guest knows it.
+    Best,
+    /// A socket.
+    Plain,
 }
 
 /// What the user said about one network device.
@@ -62,6 +88,7 @@ enum Source {
 pub struct Options {
     source: Option<Source>,
     mac: Option<[u8; 6]>,
+    spin: Option<Duration>,
     publish: Vec<Publish>,
 }
 
@@ -76,6 +103,11 @@ impl Options {
             "net-mac" => {
                 let mac = parse_mac(typed.value("XX:XX:XX:XX:XX:XX")?);
                 self.mac = mac.map_err(|r| typed.refuse(r))?;
+                Ok(())
+            }
+            "net-spin" => {
+                let spin = parse_spin(typed.value("off|MICROSECONDS")?);
+                self.spin = Some(spin.map_err(|r| typed.refuse(r))?);
                 Ok(())
             }
             _ => {
@@ -102,8 +134,23 @@ impl Options {
         self.source.is_some()
     }
 
-    pub(super) fn needs_gateway(&self) -> bool {
-        self.source == Some(Source::User)
+    /// The option's value, if it means a gateway process.
+    pub(super) fn gateway(&self) -> Option<&'static str> {
+        match self.source {
+            Some(Source::User(_)) => Some("--net:NAME=user"),
+            Some(Source::Bridged(_)) => Some("--net:NAME=ring:IFACE"),
+            _ => None,
+        }
+    }
+
+    /// Whether the device is a ring, for a guest with these features.
+    pub(super) fn is_ring(&self, granted: &Request) -> bool {
+        let may_be = matches!(self.source, Some(Source::User(WireForm::Best) | Source::Bridged(_)));
+        may_be && ring::is_granted(granted)
+    }
+
+    fn is_user(&self) -> bool {
+        matches!(self.source, Some(Source::User(_)))
     }
 
     pub(super) fn descriptor(&self) -> Option<RawFd> {
@@ -116,20 +163,46 @@ impl Options {
 
 fn parse_source(value: &OsStr) -> Result<Source, &'static str> {
     let text = value.to_str().ok_or("not a name")?;
-    if text == "user" {
-        return Ok(Source::User);
+    if let Some(form) = text.strip_prefix("user").and_then(parse_wire) {
+        return Ok(Source::User(form));
+    }
+    if let Some(interface) = text.strip_prefix("ring:") {
+        return parse_interface(interface).map(Source::Bridged);
     }
     let Some(number) = text.strip_prefix('@') else {
-        let blank = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '/';
-        let valid = text.len() <= 15 && !text.contains(blank);
-        let refused = "an interface's name has 1 to 15 characters, without blanks and slashes";
-        return if valid { Ok(Source::Interface(text.to_owned())) } else { Err(refused) };
+        return parse_interface(text).map(Source::Interface);
     };
     match number.parse() {
         Ok(fd) if fd > libc::STDERR_FILENO => Ok(Source::Descriptor(fd)),
         Ok(0..=2) => Err("descriptors 0 to 2 are the standard streams: pass another one"),
         _ => Err("after @ stands the number of an open descriptor"),
     }
+}
+
+fn parse_interface(text: &str) -> Result<String, &'static str> {
+    let blank = |letter: char| letter.is_whitespace() || letter.is_control() || letter == '/';
+    let valid = (1..=15).contains(&text.len()) && !text.contains(blank);
+    let refused = "an interface's name has 1 to 15 characters, without blanks and slashes";
+    if valid { Ok(text.to_owned()) } else { Err(refused) }
+}
+
+/// What follows `user`.
+fn parse_wire(text: &str) -> Option<WireForm> {
+    match text {
+        "" => Some(WireForm::Best),
+        ",wire=plain" => Some(WireForm::Plain),
+        _ => None,
+    }
+}
+
+fn parse_spin(value: &OsStr) -> Result<Duration, &'static str> {
+    let max = SPIN_NS_MAX / 1000;
+    let number = match value.to_str() {
+        Some("off") => Some(0),
+        text => text.filter(|t| t.bytes().all(|b| b.is_ascii_digit())).and_then(|t| t.parse().ok()),
+    };
+    let micros = number.filter(|micros| *micros <= max);
+    micros.map(Duration::from_micros).ok_or("a number of microseconds up to 1000, or `off`")
 }
 
 /// Reads a hardware address; the address zero asks for a random one, as for `solo5-spt`.
@@ -166,6 +239,19 @@ pub enum AttachError {
     /// `--publish` without a gateway.
     #[error("--publish works only with --net:NAME=user")]
     PublishWithoutGateway,
+    /// An interface behind a ring for a guest that knows none.
+    #[error("the unikernel knows no rings: attach the interface itself by --net:NAME={0}")]
+    NoRings(String),
+    /// An interface whose kernel does not give frames the header that a ring's have.
+    #[error(
+        "ring:{interface} is not possible here ({reason}): attach the interface itself by --net:NAME={interface}"
+    )]
+    NoHeaders {
+        /// The interface.
+        interface: String,
+        /// The kernel's reason.
+        reason: String,
+    },
     /// A group's hardware address on a network whose gateway drops such senders.
     #[error(
         "--net-mac: this is a multicast address, which --net:NAME=user refuses: the first pair must be even"
@@ -192,7 +278,35 @@ pub struct Gateway {
     /// The network's name.
     pub name: Name,
     /// It.
-    pub gateway: gateway::Gateway,
+    pub service: Service,
+    /// Of a ring: what must be closed when the guest is gone.
+    pub lifeline: Option<OwnedFd>,
+}
+
+/// What a gateway's process does.
+pub enum Service {
+    /// A network of its own.
+    Network(Box<gateway::Gateway>),
+    /// An interface of the host's.
+    Bridge(gateway::Bridge),
+}
+
+impl Service {
+    /// The descriptors that it needs, besides the standard streams.
+    pub(crate) fn descriptors(&self) -> Vec<RawFd> {
+        match self {
+            Self::Network(gateway) => gateway.descriptors(),
+            Self::Bridge(bridge) => bridge.descriptors(),
+        }
+    }
+
+    /// Confines the process and serves until the guest is gone.
+    pub(crate) fn run(self) -> Result<gateway::Ended, gateway::Error> {
+        match self {
+            Self::Network(gateway) => gateway.run(),
+            Self::Bridge(bridge) => bridge.run(),
+        }
+    }
 }
 
 impl fmt::Debug for Gateway {
@@ -209,6 +323,7 @@ pub(super) struct Net {
     pub(super) gateway: Option<Gateway>,
     /// Frames begin with virtio-net headers.
     pub(super) headers: bool,
+    pub(super) ring: Option<Ring>,
     mac: [u8; 6],
     mtu_bytes: u16,
 }
@@ -219,48 +334,90 @@ impl Net {
     }
 }
 
-/// Attaches a device, with `headers` if the guest can take frames with virtio-net headers.
-pub(super) fn attach(name: &Name, options: &Options, headers: bool) -> Result<Net, AttachError> {
-    if !options.publish.is_empty() && !options.needs_gateway() {
+pub(super) fn attach(
+    name: &Name,
+    options: &Options,
+    granted: &Request,
+) -> Result<Net, AttachError> {
+    if !options.publish.is_empty() && !options.is_user() {
         return Err(AttachError::PublishWithoutGateway);
     }
     let mac = match options.mac {
         Some(mac) => mac,
         None => random_mac()?,
     };
-    if options.needs_gateway() && mac[0] & 1 != 0 {
+    if options.is_user() && mac[0] & 1 != 0 {
         return Err(AttachError::Multicast);
     }
-    let (fd, wire, gateway) = match &options.source {
+    let is_ring = options.is_ring(granted);
+    let headers = granted.features.contains(Features::VNET);
+    let (fd, wire, gateway, ring) = match &options.source {
         Some(Source::Interface(interface)) => {
             let tap = tap::open(interface, headers)?;
-            (tap.fd, tap.wire, None)
+            (tap.fd, tap.wire, None, None)
         }
         Some(Source::Descriptor(number)) => {
             let fd = adopt(*number)?;
             let wire = inspect(fd.as_fd(), headers)?;
-            (fd, wire, None)
+            (fd, wire, None, None)
         }
-        Some(Source::User) | None => {
-            let (fd, gateway) = make_gateway(name, mac, &options.publish)?;
-            (fd, PLAIN, Some(gateway))
+        Some(Source::Bridged(interface)) => {
+            if !is_ring {
+                return Err(AttachError::NoRings(interface.clone()));
+            }
+            let tap = tap::open(interface, true)?;
+            if let Frames::Refused(reason) = tap.wire.frames {
+                return Err(AttachError::NoHeaders { interface: interface.clone(), reason });
+            }
+            let Made { doorbell, ring, link, lifeline } = make_ring(options)?;
+            let service = Service::Bridge(gateway::Bridge::new(tap.fd, link));
+            let gateway = Gateway { name: *name, service, lifeline: Some(lifeline) };
+            (doorbell, tap.wire, Some(gateway), Some(ring))
+        }
+        Some(Source::User(_)) | None if is_ring => {
+            let Made { doorbell, ring, link, lifeline } = make_ring(options)?;
+            let gateway = gateway::Gateway::on_ring(config(options, mac), link);
+            let gateway = as_service(name, gateway, Some(lifeline))?;
+            (doorbell, WITH_HEADERS, Some(gateway), Some(ring))
+        }
+        Some(Source::User(_)) | None => {
+            let (guest, wire) = make_wire()?;
+            let gateway = gateway::Gateway::new(config(options, mac), wire);
+            (guest, PLAIN, Some(as_service(name, gateway, None)?), None)
         }
     };
     set_non_blocking(fd.as_fd())?;
-    let published = match &gateway {
-        Some(gateway) => gateway.gateway.published().map_err(AttachError::Gateway)?,
-        None => Vec::new(),
+    let published = match gateway.as_ref().map(|gateway| &gateway.service) {
+        Some(Service::Network(gateway)) => gateway.published().map_err(AttachError::Gateway)?,
+        Some(Service::Bridge(_)) | None => Vec::new(),
     };
-    let description = describe(options, mac, &wire, &published);
+    let form = if ring.is_some() { "by a ring, " } else { "" };
+    let description = form.to_owned() + &describe(options, mac, &wire, &published);
     let Wire { mtu_bytes, frames } = wire;
-    Ok(Net { fd, description, gateway, headers: frames == Frames::WithHeaders, mac, mtu_bytes })
+    let headers = frames == Frames::WithHeaders;
+    Ok(Net { fd, description, gateway, headers, ring, mac, mtu_bytes })
+}
+
+fn make_ring(options: &Options) -> Result<Made, AttachError> {
+    let spin = options.spin.unwrap_or(SPIN);
+    ring::make(spin).map_err(|(call, error)| AttachError::Call { call, error })
+}
+
+fn as_service(
+    name: &Name,
+    gateway: Result<gateway::Gateway, gateway::Error>,
+    lifeline: Option<OwnedFd>,
+) -> Result<Gateway, AttachError> {
+    let gateway = gateway.map_err(AttachError::Gateway)?;
+    Ok(Gateway { name: *name, service: Service::Network(Box::new(gateway)), lifeline })
 }
 
 fn describe(options: &Options, mac: [u8; 6], wire: &Wire, published: &[Publish]) -> String {
     let source = match &options.source {
         Some(Source::Interface(interface)) => interface.clone(),
         Some(Source::Descriptor(fd)) => format!("@{fd}"),
-        Some(Source::User) | None => "user".to_owned(),
+        Some(Source::Bridged(interface)) => interface.clone(),
+        Some(Source::User(_)) | None => "user".to_owned(),
     };
     let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
     let ports: String =
@@ -317,12 +474,8 @@ fn set_non_blocking(fd: BorrowedFd<'_>) -> Result<(), AttachError> {
     Ok(())
 }
 
-/// The guest's end of a new wire, and the gateway at its other end.
-fn make_gateway(
-    name: &Name,
-    mac: [u8; 6],
-    publish: &[Publish],
-) -> Result<(OwnedFd, Gateway), AttachError> {
+/// The two ends of a new wire: the guest's, and the gateway's.
+fn make_wire() -> Result<(OwnedFd, OwnedFd), AttachError> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
     let (guest, wire) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, flags)
         .map_err(|error| AttachError::Call { call: "socketpair", error })?;
@@ -331,14 +484,16 @@ fn make_gateway(
         let _ = setsockopt(end, sockopt::SndBuf, &WIRE_BUFFER_BYTES);
         let _ = setsockopt(end, sockopt::RcvBuf, &WIRE_BUFFER_BYTES);
     }
-    let config = gateway::Config {
-        publish: publish.to_vec(),
+    Ok((guest, wire))
+}
+
+fn config(options: &Options, mac: [u8; 6]) -> gateway::Config {
+    gateway::Config {
+        publish: options.publish.clone(),
         guest_mac: Some(mac),
         mtu: MTU_BYTES,
         ..gateway::Config::default()
-    };
-    let gateway = gateway::Gateway::new(config, wire).map_err(AttachError::Gateway)?;
-    Ok((guest, Gateway { name: *name, gateway }))
+    }
 }
 
 /// What a guest may do with a network device: read and write frames.
@@ -357,12 +512,37 @@ mod tests {
 
     #[test]
     fn sources_are_told_apart() {
-        assert_eq!(source("user"), Ok(Source::User));
+        assert_eq!(source("user"), Ok(Source::User(WireForm::Best)));
+        assert_eq!(source("user,wire=plain"), Ok(Source::User(WireForm::Plain)));
+        assert_eq!(source("user0"), Ok(Source::Interface("user0".into())));
+        assert_eq!(source("ring:tap0"), Ok(Source::Bridged("tap0".into())));
         assert_eq!(source("tap0"), Ok(Source::Interface("tap0".into())));
         assert_eq!(source("@7"), Ok(Source::Descriptor(7)));
         assert_eq!(source("tür0"), Ok(Source::Interface("tür0".into())));
-        for refused in ["@", "@x", "@-1", "@1", "@99999999999", "a b", "a/b", "sixteen-letters-"] {
+        for refused in [
+            "@",
+            "@x",
+            "@-1",
+            "@1",
+            "@99999999999",
+            "a b",
+            "a/b",
+            "sixteen-letters-",
+            "ring:",
+            "ring:a b",
+        ] {
             assert!(source(refused).is_err(), "{refused}");
+        }
+    }
+
+    #[test]
+    fn looking_is_bounded() {
+        let spin = |text: &str| parse_spin(OsStr::new(text));
+        assert_eq!(spin("off"), Ok(Duration::ZERO));
+        assert_eq!(spin("0"), Ok(Duration::ZERO));
+        assert_eq!(spin("1000"), Ok(Duration::from_millis(1)));
+        for refused in ["1001", "", "-1", "+1", "1us", "on", "99999999999999999999"] {
+            assert!(spin(refused).is_err(), "{refused}");
         }
     }
 

@@ -32,7 +32,7 @@ fn every_declared_device_must_be_attached() {
     let manifest = declared(&[("service", DeviceKind::Net), ("data", DeviceKind::Block)]);
     assert_eq!(
         refusal(&options(&[("block", "data", "/dev/null")]), &manifest),
-        "the unikernel declares the net device 'service': attach it by --net:service=IFACE|@FD|user"
+        "the unikernel declares the net device 'service': attach it by --net:service=IFACE|@FD|user|ring:IFACE"
     );
     assert_eq!(
         refusal(&options(&[("net", "service", "nosuchtap0")]), &manifest),

@@ -32,6 +32,7 @@ use std::ops::Range;
 
 use nix::errno::Errno;
 use solo5_sys::layout::BOOT_INFO;
+use solo5_sys::manifest::MAX_DEVICES;
 
 use super::Parameters;
 use crate::elf::PROGRAM_HEADERS_MAX;
@@ -50,8 +51,8 @@ const HAS_XSAVE: usize = 32;
 /// How many ranges are to be unmapped, then start and size of each.
 const UNMAP_COUNT: usize = 40;
 const UNMAP: usize = 48;
-/// A gap before each segment, before heap and stack, and behind all.
-const UNMAP_MAX: usize = PROGRAM_HEADERS_MAX as usize + 3;
+/// A gap before each segment, before heap and stack, before what each device shares, and behind all.
+const UNMAP_MAX: usize = PROGRAM_HEADERS_MAX as usize + MAX_DEVICES + 3;
 /// An XSAVE area: 512 bytes of x87 and SSE state and a header of 64 that names no component, so
 /// that all of them take their initial state. It must be 64-aligned.
 const STATE: usize = (UNMAP + UNMAP_MAX * 16).next_multiple_of(64);

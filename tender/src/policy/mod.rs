@@ -10,12 +10,12 @@ pub mod filter;
 
 use std::fmt;
 
-use solo5_sys::extension::{Features, Request, Stub};
+use solo5_sys::extension::{Features, Request, Rings, Stub};
 use solo5_sys::hypercall::{ARCH_SET_FS, CLOCK_MONOTONIC, CLOCK_REALTIME, CONSOLE_FD};
 use solo5_sys::manifest::{Attachment, DeviceKind, Manifest};
 
 use crate::descriptors;
-use crate::device::{block, net};
+use crate::device::{block, net, ring};
 
 /// A system call that some policy permits; those that a guest makes all the time come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -268,8 +268,9 @@ pub struct Policy {
 impl Policy {
     /// The policy of a guest with these attached devices, in memory that ends at `memory_end`.
     ///
-    /// `granted` holds the features in force; devices without an attachment get no rules.
-    pub fn new(manifest: &Manifest, granted: &Request, memory_end: u64) -> Self {
+    /// `granted` holds the features in force, and `rings` the network devices that are rings; devices
+    /// without an attachment get no rules.
+    pub fn new(manifest: &Manifest, granted: &Request, rings: &Rings, memory_end: u64) -> Self {
         let mut rules = baseline_rules();
         rules.extend(waiting_rules(manifest, Waiting::of(manifest, granted)));
         if !granted.features.contains(Features::NO_TLS) {
@@ -280,7 +281,10 @@ impl Policy {
         for (index, device) in manifest.devices() {
             match device.attachment {
                 None => {}
-                Some(Attachment::Net { fd, .. }) => rules.extend(net::rules(&device.name, fd)),
+                Some(Attachment::Net { fd, .. }) => rules.extend(match rings.of(index) {
+                    None => net::rules(&device.name, fd),
+                    Some((_, gateway)) => ring::rules(&device.name, fd, gateway),
+                }),
                 Some(Attachment::Block { capacity_bytes, block_bytes, fd }) => {
                     let transfers = block::Transfers {
                         fd,

@@ -163,8 +163,9 @@ fn the_kernel_agrees_on_plain_guests_and_on_many_devices() {
     check(&Guest { memory_end, ..full(Features::NONE) }, 1, 100_000);
     let stub = (&raw const call_by_stub_end).addr() as u64;
     let devices = (0..63)
-        .map(|i| match i % 3 {
+        .map(|i| match i % 6 {
             0 => Device::Net,
+            3 => Device::Ring,
             _ => Device::Block {
                 block_bytes: 512 << (i % 7),
                 blocks: 1 << i.min(40),

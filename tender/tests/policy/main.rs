@@ -40,7 +40,7 @@ fn guests() -> impl Strategy<Value = Guest> {
         let block_bytes = 1 << shift;
         Device::Block { block_bytes, blocks, read_only }
     });
-    let device = prop_oneof![Just(Device::Net), block];
+    let device = prop_oneof![Just(Device::Net), Just(Device::Ring), block];
     let features = (0..=Features::ALL.bits()).prop_map(Features::from_bits);
     let memory_mib = prop_oneof![1u64..64, 1000u64..100_000];
     (proptest::collection::vec(device, 0..64), features, memory_mib, 0u64..2000).prop_map(
@@ -57,7 +57,13 @@ fn guests() -> impl Strategy<Value = Guest> {
 fn full(features: Features) -> Guest {
     let block = |blocks, read_only| Device::Block { block_bytes: 512, blocks, read_only };
     Guest {
-        devices: vec![Device::Net, block(5, false), Device::Net, block(1 << 40, true)],
+        devices: vec![
+            Device::Net,
+            block(5, false),
+            Device::Ring,
+            block(1 << 40, true),
+            Device::Ring,
+        ],
         features,
         memory_end: 16 << 20,
         stub: 0x10_0010..0x10_0012,

@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use solo5_sys::extension::{Features, Request, Stub};
+use solo5_sys::extension::{Features, Request, Rings, Stub};
 use solo5_sys::manifest::{self, Attachment, DeviceKind, Manifest, Name};
 use tender::policy::Policy;
 use tender::policy::bpf::{ARCHITECTURE_X86_64, CallData};
@@ -13,6 +13,8 @@ use tender::policy::bpf::{ARCHITECTURE_X86_64, CallData};
 pub(crate) enum Device {
     /// A network device.
     Net,
+    /// One that is a ring, if the guest knows rings.
+    Ring,
     /// A block device.
     Block { block_bytes: u32, blocks: u64, read_only: bool },
 }
@@ -34,7 +36,7 @@ impl Guest {
         for (position, device) in self.devices.iter().enumerate() {
             let fd = 3 + position as i32;
             let (kind, attachment) = match *device {
-                Device::Net => {
+                Device::Net | Device::Ring => {
                     (DeviceKind::Net, Attachment::Net { mac: [2; 6], mtu_bytes: 1500, fd })
                 }
                 Device::Block { block_bytes, blocks, read_only } => {
@@ -50,7 +52,15 @@ impl Guest {
         }
         let stub = Stub { start: self.stub.start, end: self.stub.end };
         let granted = Request { features: self.features, read_only: read_only_bits, stub };
-        Policy::new(&manifest, &granted, self.memory_end)
+        let rings = self.devices.iter().enumerate().filter(|(_, device)| self.is_ring(**device));
+        let devices = rings.fold(0, |bits, (position, _)| bits | 1 << (position + 1));
+        let rings = Rings { devices, base: 1 << 40, doorbells: 3 + self.devices.len() as u64 };
+        Policy::new(&manifest, &granted, &rings, self.memory_end)
+    }
+
+    fn is_ring(&self, device: Device) -> bool {
+        let knows = self.has(Features::RING) && self.has(Features::PPOLL);
+        knows && matches!(device, Device::Ring)
     }
 
     fn has(&self, feature: Features) -> bool {
@@ -58,7 +68,8 @@ impl Guest {
     }
 
     fn net_count(&self) -> u32 {
-        self.devices.iter().filter(|device| matches!(device, Device::Net)).count() as u32
+        self.devices.iter().filter(|device| matches!(device, Device::Net | Device::Ring)).count()
+            as u32
     }
 
     fn device(&self, fd: u32) -> Option<Device> {
@@ -76,11 +87,19 @@ impl Guest {
         }
         let [a, b, c, d, e, _] = call.arguments;
         let int = |argument: u64| argument as u32;
-        let is_net = |fd: u32| matches!(self.device(fd), Some(Device::Net));
+        let is_net = |fd: u32| {
+            let device = self.device(fd);
+            device.is_some_and(|d| matches!(d, Device::Net | Device::Ring) && !self.is_ring(d))
+        };
+        let is_doorbell = |fd: u32| self.device(fd).is_some_and(|device| self.is_ring(device));
+        let rings = self.devices.iter().filter(|device| self.is_ring(**device)).count() as u32;
         let behind = 3 + self.devices.len() as u32;
         match call.number {
-            0 => is_net(int(a)),
-            1 => int(a) == 1 || is_net(int(a)),
+            0 => is_net(int(a)) || is_doorbell(int(a)) && c == 8,
+            1 => {
+                let is_others_doorbell = (behind..behind + rings).contains(&int(a));
+                int(a) == 1 || is_net(int(a)) || is_others_doorbell && c == 8
+            }
             17 => self.permits_transfer(int(a), c, d, false),
             18 => self.permits_transfer(int(a), c, d, true),
             158 => !self.has(Features::NO_TLS) && int(a) == 0x1002,
@@ -119,6 +138,7 @@ impl Guest {
         let mut all: Vec<[u64; 6]> = vec![[0; 6], [1, 0, 0, 0, 0, 0], [0x1002, 0, 0, 0, 0, 0]];
         for fd in 3..3 + self.devices.len() as u64 + 2 {
             all.push([fd, 1, 512, 0, 0, 0]);
+            all.push([fd, 1, 8, 0, 0, 0]);
         }
         let of = |arguments| CallData { architecture, number, address, arguments };
         all.into_iter().map(of).collect()
@@ -145,7 +165,7 @@ impl Guest {
             _ => code,
         };
         let fd = 3 + random.below(self.devices.len() as u64 + 3);
-        let mut arguments = [fd, random.below(3), 0, 0, 0, 0];
+        let mut arguments = [fd, random.below(3), random.below(3) * 4, 0, 0, 0];
         if matches!(number, 158 | 228 | 1) {
             arguments[0] = [0x1002, 0, 1, 2, fd][random.below(5) as usize];
         }

@@ -73,6 +73,11 @@ fn gateway() {
 }
 
 #[test]
+fn ring() {
+    run("ring");
+}
+
+#[test]
 fn what_once_failed_holds() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus");
     for target in TARGETS {

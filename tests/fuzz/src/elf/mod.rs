@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
-use solo5_sys::extension::{Features, Request};
+use solo5_sys::extension::{Features, Request, Rings};
 use solo5_sys::layout::{LOAD_BASE, PAGE_BYTES};
 use solo5_sys::manifest::{Attachment, DeviceKind, Manifest};
 use tender::elf::{self, Error, Image};
@@ -88,7 +88,7 @@ fn check_policy(image: &Image, memory_bytes: u64) {
     let granted =
         Request { features: image.request.features.intersection(Features::ALL), ..image.request };
     let attached = attach(&image.manifest);
-    let policy = Policy::new(&attached, &granted, memory_bytes);
+    let policy = Policy::new(&attached, &granted, &Rings::default(), memory_bytes);
     for (index, device) in attached.devices() {
         let fd = device.attachment.map_or(0, |attachment| attachment.fd()) as u64;
         let (block, end) = (u64::from(BLOCK_BYTES), CAPACITY_BYTES);

@@ -78,15 +78,15 @@ pub(crate) fn waiting_guest(
 }
 
 /// A line of /proc/PID/maps.
-struct Mapping {
-    range: Range<u64>,
-    access: String,
+pub(crate) struct Mapping {
+    pub(crate) range: Range<u64>,
+    pub(crate) access: String,
     /// The file, or what the kernel says instead; empty if it says nothing.
-    name: String,
+    pub(crate) name: String,
 }
 
 /// What is mapped in a process besides the kernel's fixed page.
-fn mappings(process: i32) -> Result<Vec<Mapping>> {
+pub(crate) fn mappings(process: i32) -> Result<Vec<Mapping>> {
     let maps = fs::read_to_string(format!("/proc/{process}/maps"))?;
     ensure!(!maps.is_empty(), "no maps");
     let lines = maps.lines().filter(|line| !line.ends_with("[vsyscall]"));

@@ -32,7 +32,9 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("httpd::more clients than a small memory holds", small_memory),
         Case::new("httpd::an image that is none is refused", no_image),
         Case::new("httpd::256 connections by wrk", by_wrk).with_needs(WRK),
-        Case::new("httpd::the same file on a TAP device", on_tap).with_needs(TAP),
+        Case::new("httpd::the same file on a TAP device", |b| on_tap(b, "tap0")).with_needs(TAP),
+        Case::new("httpd::the same file by a ring before a TAP device", |b| on_tap(b, "ring:tap0"))
+            .with_needs(TAP),
         Case::new("httpd::system calls in service", calls_in_service).with_needs(STRACE),
     ]
 }
@@ -335,15 +337,15 @@ fn by_wrk(binaries: &Binaries) -> Result<()> {
     site.stop()
 }
 
-fn on_tap(binaries: &Binaries) -> Result<()> {
-    let namespace = Namespace::new("httpd")?;
+fn on_tap(binaries: &Binaries, network: &str) -> Result<()> {
+    let namespace = Namespace::new(&format!("httpd-{}", network.len()))?;
     let folder = TempDir::new()?;
     let image = folder.path().join("site.img");
     let mut file = File::create(&image)?;
     append(&mut file, "index.html", PAGE.len() as u64, PAGE.as_bytes())?;
     let mut running = Run::new(binaries, binaries.app("httpd"))
         .option("--mem=32")
-        .option("--net:service=tap0")
+        .option(format!("--net:service={network}"))
         .option(format!("--block:site={}", image.display()))
         .arguments(&["--ipv4=10.0.0.2/24", "--port=8000"])
         .through(&namespace.inside(&[]))

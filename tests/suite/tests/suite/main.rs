@@ -10,6 +10,7 @@ mod inetd;
 mod jail;
 mod network;
 mod offload;
+mod ring;
 mod solo5;
 mod xtask;
 
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         .chain(jail::cases())
         .chain(network::cases())
         .chain(offload::cases())
+        .chain(ring::cases())
         .chain(solo5::cases())
         .chain(httpd::cases())
         .chain(inetd::cases())

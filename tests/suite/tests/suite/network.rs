@@ -21,19 +21,22 @@ pub(crate) const TAP: &[Need] =
 /// All cases of this file.
 pub(crate) fn cases() -> Vec<Case> {
     vec![
-        Case::new("network::user::echo, extended", |b| echo_by_gateway(b, Abi::Extended)),
-        Case::new("network::user::echo, plain", |b| echo_by_gateway(b, Abi::Plain)),
+        Case::new("network::user::echo, extended", |b| echo_by_gateway(b, Abi::Extended, "user")),
+        Case::new("network::user::echo, plain", |b| echo_by_gateway(b, Abi::Plain, "user")),
+        Case::new("network::user::echo, extended, by the plain wire", |b| {
+            echo_by_gateway(b, Abi::Extended, "user,wire=plain")
+        }),
         Case::new("network::user::a port in use is named", port_in_use),
         Case::new("network::user::the gateway's death is reported", gateway_dies),
         Case::new("network::user::SIGTERM ends every process", terminated),
         Case::new("network::user::a crash is reported with its signal", crash_reported),
-        Case::new("network::tap::echo, extended", |b| echo_by_tap(b, Abi::Extended, "50"))
+        Case::new("network::tap::echo, extended", |b| echo_by_tap(b, Abi::Extended, "tap0", "50"))
             .with_needs(TAP),
         Case::new("network::tap::echo, extended, sleeping at once", |b| {
-            echo_by_tap(b, Abi::Extended, "off")
+            echo_by_tap(b, Abi::Extended, "tap0", "off")
         })
         .with_needs(TAP),
-        Case::new("network::tap::echo, plain", |b| echo_by_tap(b, Abi::Plain, "50"))
+        Case::new("network::tap::echo, plain", |b| echo_by_tap(b, Abi::Plain, "tap0", "50"))
             .with_needs(TAP),
         Case::new("network::a wrong --spin is named", wrong_spin),
         Case::new("network::tap::an absent or down interface is named", tap_refusals)
@@ -41,20 +44,26 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn start_echo(binaries: &Binaries, abi: Abi, folder: &TempDir, port: u16) -> Result<Running> {
+fn start_echo(
+    binaries: &Binaries,
+    abi: Abi,
+    folder: &TempDir,
+    network: &str,
+    port: u16,
+) -> Result<Running> {
     let kernel = abi.kernel(binaries.guest("net-echo"), folder)?;
     let mut running = Run::new(binaries, kernel)
-        .option("--net:service=user")
+        .option(format!("--net:service={network}"))
         .option(format!("--publish:service={port}:7"))
         .start()?;
     running.line_with("echo on 10.0.2.15/24")?;
     Ok(running)
 }
 
-fn echo_by_gateway(binaries: &Binaries, abi: Abi) -> Result<()> {
+fn echo_by_gateway(binaries: &Binaries, abi: Abi, network: &str) -> Result<()> {
     let folder = TempDir::new()?;
     let port = free_port()?;
-    let running = start_echo(binaries, abi, &folder, port)?;
+    let running = start_echo(binaries, abi, &folder, network, port)?;
     echo_round_trip(port, 4 << 20)?;
 
     let mut last = connect(port)?;
@@ -111,7 +120,7 @@ fn name(process: i32) -> String {
 
 fn gateway_dies(binaries: &Binaries) -> Result<()> {
     let folder = TempDir::new()?;
-    let running = start_echo(binaries, Abi::Extended, &folder, free_port()?)?;
+    let running = start_echo(binaries, Abi::Extended, &folder, "user", free_port()?)?;
     let children = children(running.id());
     ensure!(children.len() == 2, "{children:?}");
     let gateway = children
@@ -133,7 +142,7 @@ fn gateway_dies(binaries: &Binaries) -> Result<()> {
 fn terminated(binaries: &Binaries) -> Result<()> {
     let folder = TempDir::new()?;
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGKILL] {
-        let running = start_echo(binaries, Abi::Extended, &folder, free_port()?)?;
+        let running = start_echo(binaries, Abi::Extended, &folder, "user", free_port()?)?;
         let children = children(running.id());
         running.signal(signal)?;
         let outcome = running.wait()?;
@@ -203,11 +212,12 @@ fn wrong_spin(binaries: &Binaries) -> Result<()> {
     Ok(())
 }
 
-fn echo_by_tap(binaries: &Binaries, abi: Abi, spin: &str) -> Result<()> {
-    let namespace = Namespace::new(&format!("echo-{abi:?}-{spin}"))?;
+/// By `tap0` in a namespace of its own, or by something before it.
+pub(crate) fn echo_by_tap(binaries: &Binaries, abi: Abi, network: &str, spin: &str) -> Result<()> {
+    let namespace = Namespace::new(&format!("echo-{abi:?}-{}-{spin}", network.len()))?;
     let folder = TempDir::new()?;
     let mut running = Run::new(binaries, abi.kernel(binaries.guest("net-echo"), &folder)?)
-        .option("--net:service=tap0")
+        .option(format!("--net:service={network}"))
         .arguments(&["--ipv4=10.0.0.2/24", "--ipv4-gateway=10.0.0.1"])
         .arguments(&[&format!("--spin={spin}")])
         .through(&namespace.inside(&[]))

@@ -33,7 +33,10 @@ pub(crate) fn cases() -> Vec<Case> {
         })
         .with_needs(NEEDS),
         Case::new("offload::tap::a plain guest takes no headers", refused).with_needs(NEEDS),
-        Case::new("offload::a user network has plain frames", by_gateway),
+        Case::new(
+            "offload::a user network has plain frames where the guest knows no ring",
+            by_gateway,
+        ),
     ]
 }
 
