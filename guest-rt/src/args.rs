@@ -13,29 +13,35 @@ pub fn args() -> Vec<String> {
 
 /// The value of the last argument of the form `NAME=VALUE`.
 ///
-/// The runtime itself reads `--log=LEVEL`, and for each network device `--ipv4:DEVICE=ADDRESS/LENGTH`
-/// with `--ipv4-gateway:DEVICE=ADDRESS` (for the only device also without `:DEVICE`). With a network device
-/// also `--spin=off|MICROSECONDS`: how long it looks for frames before it sleeps, while they come close together.
+/// The runtime itself reads `--log=LEVEL`, and for network devices what [`crate::net`] lists.
 pub fn option(name: &str) -> Option<String> {
-    boot::with(|boot| find_option(&boot.command_line, name).map(ToString::to_string))
+    boot::with(|boot| values(&boot.command_line, name).next_back().map(ToString::to_string))
 }
 
-fn find_option<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
+/// The values of all arguments of the form `NAME=VALUE`, in their order.
+pub fn options(name: &str) -> Vec<String> {
+    boot::with(|boot| values(&boot.command_line, name).map(ToString::to_string).collect())
+}
+
+/// The same of a command line.
+pub(crate) fn values<'a>(
+    command_line: &'a str,
+    name: &'a str,
+) -> impl DoubleEndedIterator<Item = &'a str> {
     command_line
         .split_ascii_whitespace()
-        .filter_map(|argument| argument.strip_prefix(name)?.strip_prefix('='))
-        .next_back()
+        .filter_map(move |argument| argument.strip_prefix(name)?.strip_prefix('='))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::find_option;
+    use super::values;
 
     #[test]
     fn options_are_found_by_their_whole_name() {
         let line = "--ipv4-gateway=1 x --ipv4=2  --ipv4=3 --log";
-        assert_eq!(find_option(line, "--ipv4"), Some("3"));
-        assert_eq!(find_option(line, "--ipv4-gateway"), Some("1"));
-        assert_eq!(find_option(line, "--log"), None);
+        assert_eq!(values(line, "--ipv4").collect::<std::vec::Vec<_>>(), ["2", "3"]);
+        assert_eq!(values(line, "--ipv4-gateway").next_back(), Some("1"));
+        assert_eq!(values(line, "--log").next_back(), None);
     }
 }

@@ -29,7 +29,7 @@
 //!
 //! | module | what it gives |
 //! |---|---|
-//! | [`net`] | network devices, TCP and UDP on `netstack`, by DHCP or with a static address |
+//! | [`net`] | network devices, TCP and UDP on `netstack`, by DHCP and autoconfiguration or with static addresses |
 //! | [`block`] | block devices |
 //! | [`time`] | monotonic and wall clock, sleeping, time-outs |
 //! | [`entropy`] | random bytes, a [`rand_core`] generator |
@@ -69,9 +69,9 @@ mod single_thread;
 pub use args::args;
 pub use exit::{ExitStatus, Termination, abort, exit};
 pub use guest_rt_macros::main;
-pub use heap::heap_usage;
+pub use heap::{heap_usage, keep_for_small};
 pub use task::spawn;
-pub use {embedded_io_async, log, rand_core};
+pub use {embedded_io_async, embedded_nal_async, log, rand_core};
 
 #[doc(hidden)]
 pub mod internal {

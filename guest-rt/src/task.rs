@@ -6,6 +6,7 @@ use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::task::Wake;
 use alloc::vec::Vec;
+use core::fmt;
 use core::future::{Future, poll_fn};
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -19,13 +20,53 @@ use crate::time;
 static TASKS: SingleThread<Tasks> = SingleThread::new(Tasks::new());
 static READY: SingleThread<VecDeque<TaskId>> = SingleThread::new(VecDeque::new());
 
+/// There is no memory for another task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoMemory;
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no memory for another task")
+    }
+}
+
+impl core::error::Error for NoMemory {}
+
 /// Starts a task. It runs until it ends, or the guest does.
+///
+/// # Panics
+/// If there is no memory for it; see [`try_spawn`].
 pub fn spawn(future: impl Future<Output = ()> + 'static) {
-    let task = Box::pin(future);
-    let (waker, tasks) = TASKS.with(|tasks| (tasks.insert(task), tasks.slots.len()));
+    if let Err(error) = try_spawn(future) {
+        panic!("{error}");
+    }
+}
+
+/// The same for programs that would rather turn somebody away.
+///
+/// # Errors
+/// If there is no memory for it. The future is dropped.
+pub fn try_spawn<F: Future<Output = ()> + 'static>(future: F) -> Result<(), NoMemory> {
     // Room for every task, so that waking never allocates.
-    READY.with(|ready| ready.reserve(tasks.saturating_sub(ready.len())));
-    waker.wake();
+    let tasks = TASKS.with(|tasks| tasks.reserve())?;
+    READY.with(|ready| {
+        let more = tasks.saturating_sub(ready.len());
+        ready.try_reserve(more).map_err(|_| NoMemory)
+    })?;
+    check_memory::<F>()?;
+    let task = Box::pin(future);
+    TASKS.with(|tasks| tasks.insert(task)).wake();
+    Ok(())
+}
+
+/// Whether the box of a future and its waker find memory, one after the other as they will in a
+/// moment. With one thread, nobody takes it meanwhile.
+fn check_memory<F>() -> Result<(), NoMemory> {
+    /// As much as an `Arc` of a waker takes.
+    type Counted = (usize, usize, TaskWaker);
+    let (mut future, mut waker) = (Vec::<F>::new(), Vec::<Counted>::new());
+    future.try_reserve_exact(1).map_err(|_| NoMemory)?;
+    waker.try_reserve_exact(1).map_err(|_| NoMemory)
 }
 
 /// Lets the other tasks and the devices have their turn.
@@ -57,7 +98,7 @@ where
         let status: ExitStatus = main().await.status();
         let now = time::refresh();
         devices::receive(now);
-        devices::flush(now);
+        devices::flush_all(now);
         exit(status)
     });
     loop {
@@ -110,11 +151,12 @@ fn run_ready() -> bool {
 
 type TaskFuture = Pin<Box<dyn Future<Output = ()>>>;
 
-/// A slot and which of its successive tasks is meant.
+/// A slot and which of its successive tasks is meant. The number may come again after four thousand
+/// million tasks; a waker that is kept for so long wakes a wrong one, which does no harm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct TaskId {
-    slot: usize,
-    generation: u64,
+    slot: u32,
+    generation: u32,
 }
 
 struct TaskWaker {
@@ -142,8 +184,8 @@ struct Slot {
 
 struct Tasks {
     slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
-    generation: u64,
+    free: Vec<u32>,
+    generation: u32,
 }
 
 impl Tasks {
@@ -151,22 +193,31 @@ impl Tasks {
         Self { slots: Vec::new(), free: Vec::new(), generation: 0 }
     }
 
+    /// Makes room for another task, and for freeing its slot. How many slots there are then.
+    fn reserve(&mut self) -> Result<usize, NoMemory> {
+        let slots = self.slots.len() + 1;
+        if self.free.is_empty() {
+            self.slots.try_reserve(1).map_err(|_| NoMemory)?;
+            self.free.try_reserve(slots).map_err(|_| NoMemory)?;
+        }
+        Ok(slots)
+    }
+
+    /// Takes a task for which room was reserved.
     fn insert(&mut self, future: TaskFuture) -> Arc<TaskWaker> {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
-            // So that freeing a slot never allocates.
-            self.free.reserve(self.slots.len());
-            self.slots.len() - 1
+            self.slots.len() as u32 - 1
         });
-        self.generation += 1;
+        self.generation = self.generation.wrapping_add(1);
         let id = TaskId { slot, generation: self.generation };
         let waker = Arc::new(TaskWaker { id, queued: AtomicBool::new(false) });
-        self.slots[slot] = Some(Slot { waker: Arc::clone(&waker), future: Some(future) });
+        self.slots[slot as usize] = Some(Slot { waker: Arc::clone(&waker), future: Some(future) });
         waker
     }
 
     fn slot(&mut self, id: TaskId) -> Option<&mut Slot> {
-        self.slots.get_mut(id.slot)?.as_mut().filter(|slot| slot.waker.id == id)
+        self.slots.get_mut(id.slot as usize)?.as_mut().filter(|slot| slot.waker.id == id)
     }
 
     fn take(&mut self, id: TaskId) -> Option<(TaskFuture, Arc<TaskWaker>)> {
@@ -182,7 +233,7 @@ impl Tasks {
 
     fn remove(&mut self, id: TaskId) {
         if self.slot(id).is_some() {
-            self.slots[id.slot] = None;
+            self.slots[id.slot as usize] = None;
             self.free.push(id.slot);
         }
     }

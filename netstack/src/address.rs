@@ -7,10 +7,10 @@ use smoltcp::wire::Ipv4Cidr;
 
 use crate::agenda::Task;
 use crate::config::ConfigError;
-use crate::routes::{OwnAddress, Prefix, Route, RouteError};
+use crate::routes::{OwnAddress, Prefix, ROUTES_MAX, Route, RouteError};
 use crate::stack::Stack;
 use crate::tcp::connection::CloseReason;
-use crate::wire::ip::is_ipv4_host;
+use crate::wire::ip::{is_host, is_ipv4_host};
 
 impl Stack {
     /// Gives the stack its IPv4 address, and ends DHCP. Connections of another one are closed.
@@ -50,7 +50,9 @@ impl Stack {
     }
 
     /// Adds a route: packets for these destinations go to the gateway, which is on the wire, or
-    /// without one straight to their destination. The longest prefix decides.
+    /// without one straight to their destination. The longest prefix decides. An IPv4 route stays
+    /// when DHCP changes the address. While an address of its protocol is still being looked for,
+    /// a route to a gateway of a network that is not known yet waits for it.
     ///
     /// # Errors
     /// If the gateway is not another host on the wire, or there are too many routes.
@@ -63,8 +65,36 @@ impl Stack {
         let Some(destination) = Prefix::new(destination, prefix_len) else {
             return Err(RouteError::AddressNotUsable(destination, prefix_len).into());
         };
-        self.routes.add_route(Route { destination, gateway })?;
+        let route = Route { destination, gateway };
+        let may_wait = match destination.network() {
+            IpAddr::V4(_) => self.dhcp.is_some(),
+            IpAddr::V6(_) => self.slaac.is_some(),
+        };
+        match self.routes.add_route(route) {
+            Err(RouteError::GatewayNotOnLink(_)) if may_wait && is_same_kind(&route) => {}
+            outcome => outcome?,
+        }
+        if may_wait && !self.own_routes.contains(&route) {
+            if self.own_routes.len() == ROUTES_MAX || self.own_routes.try_reserve(1).is_err() {
+                return Err(ConfigError::TooManyRoutes);
+            }
+            self.own_routes.push(route);
+        }
         Ok(())
+    }
+
+    /// The stack's addresses and the lengths of their networks' prefixes, IPv4 first.
+    pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
+        let of_kind = |is_ipv4| {
+            let own = self.routes.addresses().iter();
+            own.filter(move |own| own.address.is_ipv4() == is_ipv4)
+        };
+        of_kind(true).chain(of_kind(false)).map(|own| (own.address, own.prefix_len))
+    }
+
+    /// The own address that packets to this destination come from.
+    pub fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
+        self.routes.source_for(destination)
     }
 
     /// The stack's IPv4 address and the length of its network's prefix.
@@ -118,8 +148,17 @@ impl Stack {
         self.addresses_changed();
     }
 
+    /// The owner's routes whose gateways can be reached now.
+    pub(crate) fn renew_own_routes(&mut self) {
+        for route in &self.own_routes {
+            // The others wait on.
+            let _ = self.routes.add_route(*route);
+        }
+    }
+
     /// Closes what has lost its address, and lets everybody look again.
     pub(crate) fn addresses_changed(&mut self) {
+        self.renew_own_routes();
         for slot in self.table.slots() {
             let Some(connection) = self.table.at_mut(slot) else { continue };
             let local = connection.flow.local.ip();
@@ -136,6 +175,12 @@ impl Stack {
             waker.wake();
         }
     }
+}
+
+/// Whether a gateway can be that of this route, once it is on the wire.
+fn is_same_kind(route: &Route) -> bool {
+    let network = route.destination.network();
+    route.gateway.is_none_or(|gateway| gateway.is_ipv4() == network.is_ipv4() && is_host(gateway))
 }
 
 /// The address with its network, if a host can have it.
@@ -156,4 +201,61 @@ pub(crate) fn is_gateway(own: &Ipv4Cidr, gateway: Ipv4Addr) -> bool {
         && own.contains_addr(&gateway)
         && own.address() != gateway
         && own.broadcast() != Some(gateway)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use smoltcp::time::Instant;
+
+    fn stack() -> Stack {
+        Stack::new(Config::new([2, 0, 0, 0, 0, 1], 1500, 1), Instant::ZERO).unwrap()
+    }
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_own_route_waits_for_its_network_and_outlives_a_lease() {
+        let mut stack = stack();
+        stack.start_dhcp(Instant::ZERO);
+        assert_eq!(stack.add_route(ip("10.1.0.0"), 16, Some(ip("10.0.0.9"))), Ok(()));
+        assert_eq!(stack.routes.next_hop(ip("10.1.2.3")), None);
+        for _ in 0..2 {
+            let cidr = checked_cidr([10, 0, 0, 2].into(), 24).unwrap();
+            stack.apply_ipv4(Some((cidr, None)));
+            assert_eq!(stack.routes.next_hop(ip("10.1.2.3")), Some(ip("10.0.0.9")));
+            stack.apply_ipv4(None);
+        }
+        assert_eq!(stack.routes.next_hop(ip("10.1.2.3")), None);
+    }
+
+    #[test]
+    fn a_route_that_can_never_be_used_is_refused() {
+        let mut stack = stack();
+        stack.set_ipv4([10, 0, 0, 2].into(), 24, None).unwrap();
+        for gateway in ["10.9.0.1", "10.0.0.2", "10.0.0.255", "fe80::1"] {
+            let refused = Err(ConfigError::GatewayNotOnLink(ip(gateway)));
+            assert_eq!(stack.add_route(ip("10.1.0.0"), 16, Some(ip(gateway))), refused);
+        }
+    }
+
+    #[test]
+    fn a_static_ipv6_address_comes_with_a_link_local_one() {
+        let mut stack = stack();
+        stack.start_autoconfiguration(Instant::ZERO, 1);
+        let address = "2001:db8::2".parse().unwrap();
+        stack.set_ipv6(address, 64, "fe80::1".parse().ok()).unwrap();
+        let told: std::vec::Vec<_> = stack.addresses().collect();
+        assert_eq!(told, [(ip("fe80::ff:fe00:1"), 64), (ip("2001:db8::2"), 64)]);
+        assert_eq!(stack.routes.next_hop(ip("2001:db8:1::1")), Some(ip("fe80::1")));
+        // Nobody is asked for anything any more.
+        stack.poll(Instant::ZERO);
+        assert_eq!(stack.front_frame(), None);
+        assert_eq!(stack.deadline(Instant::ZERO), None);
+        let far = "2001:db8:9::1".parse().ok();
+        assert!(stack.set_ipv6(address, 64, far).is_err());
+    }
 }

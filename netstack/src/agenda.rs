@@ -114,13 +114,16 @@ impl Agenda {
         }
     }
 
-    /// The task is ready as soon as this neighbour is found.
+    /// The task is ready as soon as this neighbour is found. It waits for one only, since its slot may
+    /// have another connection, or its connection another next hop, than the last time.
     pub(crate) fn wait_for_neighbour(&mut self, task: Task, next_hop: IpAddr) {
         let number = self.number(task);
         let flags = &mut self.flags[number as usize];
         if !flags.waiting {
             flags.waiting = true;
             self.waiting.push((next_hop, number));
+        } else if let Some(entry) = self.waiting.iter_mut().find(|(_, other)| *other == number) {
+            entry.0 = next_hop;
         }
     }
 

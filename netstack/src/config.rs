@@ -142,8 +142,10 @@ impl Limits {
 
     /// Bytes of outgoing frames that wait for the wire.
     pub(crate) fn frames_bytes(&self, mtu: usize, offload: bool) -> usize {
-        let least = if offload { 2 * usize::from(u16::MAX) } else { 0 };
-        self.frames_queued.saturating_mul(mtu + ETHERNET_HEADER_BYTES).max(least)
+        if offload {
+            return 2 * usize::from(u16::MAX);
+        }
+        self.frames_queued.saturating_mul(mtu + ETHERNET_HEADER_BYTES)
     }
 
     fn validate(&self) -> Result<(), ConfigError> {

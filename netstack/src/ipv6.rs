@@ -6,10 +6,11 @@ use core::net::{IpAddr, Ipv6Addr};
 use smoltcp::time::Instant;
 
 use crate::agenda::Task;
+use crate::config::ConfigError;
 use crate::ingress::is_unicast;
 use crate::neighbour::Kind;
 use crate::routes::{OwnAddress, Prefix, Route};
-use crate::slaac::address::{ALL_NODES, ALL_ROUTERS, solicited_node};
+use crate::slaac::address::{ALL_NODES, ALL_ROUTERS, link_local, solicited_node};
 use crate::slaac::{Slaac, Step};
 use crate::stack::Stack;
 use crate::wire::icmp;
@@ -23,6 +24,29 @@ impl Stack {
         self.set_now(now);
         self.slaac = Some(Slaac::new(self.mac, secret, self.now));
         self.agenda.make_ready(Task::Autoconfiguration);
+    }
+
+    /// Gives the stack an IPv6 address beside its link-local one, and a default router, and ends
+    /// autoconfiguration with what it has found. Nobody is asked whether the addresses are free.
+    ///
+    /// # Errors
+    /// If no host can have this address, or the gateway is not another host of its network.
+    pub fn set_ipv6(
+        &mut self,
+        address: Ipv6Addr,
+        prefix_len: u8,
+        gateway: Option<Ipv6Addr>,
+    ) -> Result<(), ConfigError> {
+        self.slaac = None;
+        self.agenda.set_deadline(Task::Autoconfiguration, None);
+        self.routes.retain_addresses(|own| own.address.is_ipv4());
+        self.routes.retain_routes(|route| route.destination.network().is_ipv4());
+        let outcome = self.add_address(link_local(self.mac).into(), 64);
+        outcome.and_then(|()| self.add_address(address.into(), prefix_len))?;
+        match gateway {
+            Some(gateway) => self.add_route(Ipv6Addr::UNSPECIFIED.into(), 0, Some(gateway.into())),
+            None => Ok(()),
+        }
     }
 
     /// The IPv6 servers for name resolution that routers have told of.
@@ -72,6 +96,7 @@ impl Stack {
             Step::OnLink { network, len } => {
                 if let Some(destination) = Prefix::new(network.into(), len) {
                     let _ = self.routes.add_route(Route { destination, gateway: None });
+                    self.renew_own_routes();
                 }
             }
             Step::OffLink { network, len } => {

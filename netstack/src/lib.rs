@@ -87,7 +87,7 @@ mod udp;
 mod wire;
 
 pub use config::{Config, ConfigError, Limits, MTU_MAX, MTU_MIN};
-pub use counters::Counters;
+pub use counters::{Counter, CounterKind, Counters};
 pub use dhcp::{DnsServers, Lease};
 pub use resolver::{Addresses, Answer, Kind as QueryKind, QueryId, ResolveError};
 pub use smoltcp::time::{Duration, Instant};

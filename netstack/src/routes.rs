@@ -8,6 +8,8 @@ use core::cmp::Reverse;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use crate::wire::ip::is_host;
+
 pub(crate) const ROUTES_MAX: usize = 16;
 pub(crate) const ADDRESSES_MAX: usize = 8;
 
@@ -138,7 +140,8 @@ impl Routes {
 
     /// The own address to talk to this destination from, after RFC 6724, 5, without the rules for
     /// what this stack does not have (home addresses, several interfaces, temporary addresses);
-    /// of the labels only that of unique local addresses matters. One whose packets cannot come back from there is not an answer.
+    /// of the labels only that of unique local addresses matters. One whose packets cannot come back
+    /// from there is not an answer.
     pub(crate) fn source_for(&self, destination: IpAddr) -> Option<IpAddr> {
         let scope = scope_of(destination);
         let usable = self.addresses.iter().filter_map(|own| {
@@ -268,21 +271,6 @@ impl OwnAddress {
         let is_network = self.prefix_len < 31 && network.network == self.address;
         let is_special = is_network || network.broadcast() == Some(address);
         self.prefix_len > 0 && is_host(self.address) && !is_special
-    }
-}
-
-/// Whether a host on the network can have this address.
-fn is_host(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            // 0 is "this network", 127 the host itself, 224 and up groups, reserved and broadcast.
-            let [first, ..] = address.octets();
-            first != 0 && first != 127 && first < 224
-        }
-        IpAddr::V6(address) => {
-            let is_none = address.is_unspecified() || address.is_loopback();
-            !(is_none || address.is_multicast() || address.to_ipv4_mapped().is_some())
-        }
     }
 }
 

@@ -15,7 +15,7 @@ use crate::counters::Counters;
 use crate::dhcp;
 use crate::neighbour::{NEIGHBOURS_DEFAULT, Neighbours};
 use crate::resolver::Resolver;
-use crate::routes::Routes;
+use crate::routes::{Route, Routes};
 use crate::siphash::HashKey;
 use crate::slaac::Slaac;
 use crate::tcp::buffer::Memory;
@@ -52,6 +52,7 @@ pub struct Stack {
     pub(crate) slaac: Option<Slaac>,
     pub(crate) resolver: Resolver,
     pub(crate) own_servers: Vec<IpAddr>,
+    pub(crate) own_routes: Vec<Route>,
     pub(crate) counters: Counters,
     key: HashKey,
     secrets_drawn: u64,
@@ -94,6 +95,7 @@ impl Stack {
             slaac: None,
             resolver: Resolver::new(key.hash(&[3])),
             own_servers: Vec::new(),
+            own_routes: Vec::new(),
             counters: Counters::default(),
             key,
             secrets_drawn: 0,

@@ -39,8 +39,8 @@ pub struct UdpId {
 pub struct Datagram {
     /// Bytes copied.
     pub bytes: usize,
-    /// The bytes did not all fit; the rest is lost.
-    pub truncated: bool,
+    /// Bytes that were sent. If they are more, the rest is lost.
+    pub sent_bytes: usize,
     /// Who sent it.
     pub remote: SocketAddr,
     /// Where it was sent: an address of ours, a broadcast address, or with `any_ip` any other.
@@ -175,6 +175,13 @@ struct UdpSocket {
     received: Queue,
     to_send: Queue,
     reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl UdpSocket {
+    fn wake(&mut self) {
+        self.reader.take().into_iter().chain(self.writer.take()).for_each(Waker::wake);
+    }
 }
 
 pub(crate) struct UdpSockets {
@@ -238,9 +245,7 @@ impl UdpSockets {
         let Some(socket) = self.get_mut(id) else {
             return;
         };
-        if let Some(waker) = socket.reader.take() {
-            waker.wake();
-        }
+        socket.wake();
         let port = socket.port;
         let hash = self.hash(port);
         if let Ok(entry) = self.by_port.find_entry(hash, |slot| *slot == id.slot) {
@@ -264,7 +269,7 @@ impl Stack {
             port => port,
         };
         let (received, to_send) = (Queue::default(), Queue::default());
-        self.udp.insert(UdpSocket { port, received, to_send, reader: None })
+        self.udp.insert(UdpSocket { port, received, to_send, reader: None, writer: None })
     }
 
     /// The port that a socket is bound to.
@@ -357,9 +362,9 @@ impl Stack {
         let from_second = second.len().min(buffer.len() - from_first);
         buffer[from_first..from_first + from_second].copy_from_slice(&second[..from_second]);
         let bytes = from_first + from_second;
-        let truncated = bytes < first.len() + second.len();
+        let sent_bytes = first.len() + second.len();
         socket.received.pop();
-        Some(Datagram { bytes, truncated, remote, local })
+        Some(Datagram { bytes, sent_bytes, remote, local })
     }
 
     /// Wakes once when a datagram arrives or the socket is closed.
@@ -367,6 +372,16 @@ impl Stack {
         match self.udp.get_mut(id) {
             Some(socket) if socket.received.datagrams.is_empty() => {
                 socket.reader = Some(waker.clone());
+            }
+            _ => waker.wake_by_ref(),
+        }
+    }
+
+    /// Wakes once when there may be room for another datagram, or the socket is closed.
+    pub fn register_udp_send_waker(&mut self, id: UdpId, waker: &Waker) {
+        match self.udp.get_mut(id) {
+            Some(socket) if !socket.to_send.datagrams.is_empty() => {
+                socket.writer = Some(waker.clone());
             }
             _ => waker.wake_by_ref(),
         }
@@ -477,6 +492,9 @@ impl Stack {
                 Way::Unknown | Way::None => self.counters.datagrams_dropped += 1,
             }
             socket.to_send.pop();
+            if let Some(waker) = socket.writer.take() {
+                waker.wake();
+            }
         }
         self.agenda.make_ready(task);
     }

@@ -33,7 +33,7 @@ async fn echo_datagrams(net: Net) -> Result<(), net::Error> {
     let mut buffer = [0; 1500];
     loop {
         let (bytes, sender) = socket.recv_from(&mut buffer).await;
-        let _ = socket.send_to(&buffer[..bytes], sender);
+        let _ = socket.send_to(&buffer[..bytes], sender).await;
     }
 }
 

@@ -248,7 +248,7 @@ impl<B: BlockRead, C: Clock> Writer<'_, '_, B, C> {
         if !self.sends_content() {
             return Ok(self.done(status, len, Span::EMPTY));
         }
-        match self.server.read_into(&mut rest, self.outbox) {
+        match self.server.read_file(file, &mut rest, self.outbox) {
             Ok(()) => Ok(self.done(status, len, rest)),
             Err(ReadError::NoMemory) => Err(NoMemory),
             Err(ReadError::Device(error)) => {

@@ -4,8 +4,10 @@
 //! before the connection waits for the peer, everything is written. A response that can no longer
 //! be completed ends the connection.
 
+use core::future::Future;
 use core::net::SocketAddr;
 use core::pin::pin;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use crate::answer::{self, Answer};
@@ -15,7 +17,7 @@ use crate::metrics::Wait;
 use crate::outbox::{NoMemory, Outbox};
 use crate::request::{self, HeadScan, RequestError};
 use crate::response::{Head, Page, Persistence, REFUSAL, Status};
-use crate::server::Server;
+use crate::server::{Permit, Server};
 use crate::timeout::{Elapsed, Watchdog};
 use crate::world::{BlockRead, Clock, Stream};
 
@@ -28,29 +30,31 @@ const BATCH_BYTES: usize = 4 * 1024;
 /// Time to send is given as if every peer took at least so much.
 const SLOWEST_BYTES_PER_SECOND: u64 = 1024;
 
-/// Serves a connection until it ends.
-pub(crate) async fn serve<B: BlockRead, C: Clock, S: Stream>(
+/// Serves a connection until it ends. All that it holds while it is idle is in the future, once: what
+/// an `async fn` takes lies there twice when it is moved.
+pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
     server: &Server<B, C>,
+    permit: Permit,
     stream: S,
     peer: SocketAddr,
-) {
-    let sleep = pin!(None);
+) -> impl Future<Output = ()> {
     let mut inbox = Inbox::new(server.config.head.head_bytes_max + 2);
-    let watchdog = Watchdog::new(&server.clock, sleep);
-    let mut connection = Connection { server, stream, peer, outbox: Outbox::new(), watchdog };
-    match connection.converse(&mut inbox).await {
-        End::Finish => connection.finish().await,
-        End::Linger => connection.linger(&mut inbox).await,
-        End::Abort => connection.stream.abort(),
+    let mut connection = Connection::new(server, stream, peer);
+    async move {
+        match connection.converse(&mut inbox).await {
+            End::Finish => connection.stream.finish(),
+            End::Linger => connection.linger(&mut inbox).await,
+            End::Abort => connection.stream.abort(),
+        }
+        // Admits another one only now.
+        drop(permit);
     }
 }
 
 /// Tells a connection that there is no room for it.
 pub(crate) async fn refuse<B: BlockRead, C: Clock, S: Stream>(server: &Server<B, C>, stream: S) {
-    let sleep = pin!(None);
     let peer = SocketAddr::from(([0; 4], 0));
-    let watchdog = Watchdog::new(&server.clock, sleep);
-    let mut connection = Connection { server, stream, peer, outbox: Outbox::new(), watchdog };
+    let mut connection = Connection::new(server, stream, peer);
     match connection.send(REFUSAL.as_bytes()).await {
         Ok(()) => connection.linger(&mut Inbox::new(0)).await,
         Err(Broken) => connection.stream.abort(),
@@ -103,6 +107,11 @@ struct Connection<'s, B, C: Clock, S> {
 }
 
 impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
+    fn new(server: &'s Server<B, C>, stream: S, peer: SocketAddr) -> Self {
+        let watchdog = Watchdog::new(&server.clock);
+        Connection { server, stream, peer, outbox: Outbox::new(), watchdog }
+    }
+
     async fn converse(&mut self, inbox: &mut Inbox) -> End {
         // A fresh connection is here to send a request, so it is not given the idle time.
         let mut patience = self.server.config.head_timeout;
@@ -310,16 +319,10 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         }
     }
 
-    async fn finish(&mut self) {
-        let deadline = self.deadline(self.server.config.linger_timeout);
-        // A failure needs no handling: the connection is dropped next.
-        let _ = self.watchdog.guard(deadline, self.stream.finish()).await;
-    }
-
     /// Closes, then reads on for a while, as a reset could overtake the last response
     /// (RFC 9112, section 9.6).
     async fn linger(&mut self, inbox: &mut Inbox) {
-        self.finish().await;
+        self.stream.finish();
         self.outbox.release();
         let deadline = self.deadline(self.server.config.linger_timeout);
         let mut left = LINGER_BYTES_MAX;
@@ -342,15 +345,20 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         inbox: &mut Inbox,
         deadline: Duration,
     ) -> Result<usize, ReceiveError> {
-        let room = inbox.room().map_err(|NoMemory| ReceiveError::NoMemory)?;
-        match self.watchdog.guard(deadline, self.stream.read(room)).await {
-            Ok(Ok(len)) => {
-                inbox.filled(len);
-                Ok(len)
+        let Self { stream, watchdog, .. } = self;
+        let read = |context: &mut Context<'_>| {
+            let Ok(room) = inbox.room() else {
+                return Poll::Ready(Err(ReceiveError::NoMemory));
+            };
+            let outcome = pin!(stream.read(room)).poll(context);
+            match outcome {
+                Poll::Ready(Ok(len)) => inbox.filled(len),
+                Poll::Ready(Err(_)) => {}
+                Poll::Pending => inbox.release_if_empty(),
             }
-            Ok(Err(_)) => Err(ReceiveError::Broken),
-            Err(Elapsed) => Err(ReceiveError::Late),
-        }
+            outcome.map_err(|_| ReceiveError::Broken)
+        };
+        watchdog.guard(deadline, read).await.unwrap_or(Err(ReceiveError::Late))
     }
 
     /// Writes all that waits in the outbox.
@@ -371,7 +379,9 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         let transfer = Duration::from_secs(bytes.len() as u64 / SLOWEST_BYTES_PER_SECOND);
         let deadline = self.deadline(self.server.config.send_timeout.saturating_add(transfer));
         while !bytes.is_empty() {
-            match self.watchdog.guard(deadline, self.stream.write(bytes)).await {
+            let Self { stream, watchdog, .. } = self;
+            let write = |context: &mut Context<'_>| pin!(stream.write(bytes)).poll(context);
+            match watchdog.guard(deadline, write).await {
                 Ok(Ok(len)) if (1..=bytes.len()).contains(&len) => {
                     self.server.metrics().sent_bytes.add(len as u64);
                     bytes = &bytes[len..];

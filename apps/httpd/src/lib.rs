@@ -12,7 +12,7 @@
 //! - [`server`]: what connections share; admits or refuses them. The entry point.
 //! - `connection`, behind [`Server::serve`]: the loop of one connection, bytes to bytes.
 //! - [`request`], [`path`], [`range`], [`conditional`], [`date`], [`mime`]: pure parsers.
-//! - [`response`], [`metrics`]: what goes out.
+//! - [`response`], [`metrics`], [`network_metrics`]: what goes out.
 //! - [`site`]: the tar image, its index and its reader.
 //! - [`timeout`]: one lazily armed timer a connection.
 //!
@@ -68,6 +68,7 @@ mod inbox;
 mod journal;
 pub mod metrics;
 pub mod mime;
+pub mod network_metrics;
 mod outbox;
 pub mod path;
 pub mod range;

@@ -1,7 +1,7 @@
 //! The unikernel: a site image on the block device `site`, served on the network device `service`.
 //!
-//! Arguments: `--port=80`, and those of the runtime (`--log=LEVEL`, `--ipv4=ADDRESS/LENGTH`,
-//! `--ipv4-gateway=ADDRESS`; without an address it asks DHCP).
+//! Arguments: `--port=80`, and those of the runtime (`--log=LEVEL`, and what [`guest_rt::net`] lists;
+//! if nothing is said it asks DHCP and IPv6 routers for addresses).
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -19,42 +19,56 @@ use core::net::{Ipv4Addr, SocketAddr};
 use guest_rt::embedded_io_async::{ErrorType, Read, Write};
 use guest_rt::net::{self, Limits, Net, TcpListener, TcpStream};
 use guest_rt::time::{self, Duration, Instant};
-use guest_rt::{args, block, log};
-use httpd::{BlockError, BlockRead, Clock, Config, ScanLimits, Server, Site, Stream};
+use guest_rt::{args, block, log, task};
+use httpd::{
+    BlockError, BlockRead, Clock, Config, ScanLimits, Server, Site, Stream, network_metrics,
+};
 
 guest_rt::manifest! {
     net "service",
     block "site" read_only,
 }
 
-/// Buffers of a connection in the stack.
+/// Buffers of a connection in the stack, at most.
 const RECEIVE_BUFFER_BYTES: usize = 8 << 10;
 const SEND_BUFFER_BYTES: usize = 32 << 10;
-const STACK_BUFFER_BYTES: usize = RECEIVE_BUFFER_BYTES + SEND_BUFFER_BYTES;
 /// The memory of a response on its way, at most.
 const RESPONSE_BUFFER_BYTES: usize = 32 << 10;
-/// What a connection may take in all, with its task.
-const CONNECTION_BYTES: usize = STACK_BUFFER_BYTES + RESPONSE_BUFFER_BYTES + (4 << 10);
-/// Spare connections: a few, and one for so many that are served, up to a limit.
+/// What a connection is counted with: one that is idle takes half of it, and few have buffers at one
+/// time. Those that find no memory for them are answered 503, or wait.
+const CONNECTION_BYTES: usize = 3 << 10;
+const CONNECTIONS_MAX: usize = 16_384;
+/// Spare connections, being refused or closing: a few, and one for so many that are served, up to a
+/// limit.
 const SPARE_MIN: usize = 4;
 const SPARE_SHARE: usize = 4;
 const SPARE_MAX: usize = 64;
-const BACKLOG: usize = 256;
+/// The part of the heap that buffers leave alone, for what cannot be refused, and its most.
+const KEPT_SHARE: usize = 8;
+const KEPT_BYTES_MAX: usize = 8 << 20;
+const BACKLOG: usize = 1024;
+/// The share of the heap, and the most, for small files that were asked for.
+const SMALL_FILES_SHARE: usize = 8;
+const SMALL_FILES_BYTES_MAX: usize = 16 << 20;
 
 #[guest_rt::main]
 async fn main() -> Result<Infallible, String> {
     let port = port()?;
-    let site = open_site()?;
+    let mut site = open_site()?;
+    let small_files_bytes =
+        (guest_rt::heap_usage().1 / SMALL_FILES_SHARE).min(SMALL_FILES_BYTES_MAX);
+    site.keep_small_files(small_files_bytes);
     log::info!("site: {} files and folders", site.index().len());
 
-    let connections_max = connections_that_fit();
+    guest_rt::keep_for_small((guest_rt::heap_usage().1 / KEPT_SHARE).min(KEPT_BYTES_MAX));
+    let connections_max = connections_that_fit(small_files_bytes);
     let limits = Limits {
         connections: connections_max + spare_connections(connections_max),
-        half_open: connections_max.min(256),
+        half_open: connections_max.min(1024),
         time_wait: connections_max.min(1024),
         receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
         send_buffer_bytes: SEND_BUFFER_BYTES,
-        ..Limits::default()
+        ..net::limits()
     };
     let net = net::open_with("service", limits).map_err(|e| e.to_string())?;
     let mut listener = net.listen(port, BACKLOG).map_err(|e| e.to_string())?;
@@ -74,14 +88,17 @@ async fn main() -> Result<Infallible, String> {
 async fn accept(listener: &mut TcpListener, server: Rc<Server<Disk, GuestClock>>) -> ! {
     loop {
         let stream = listener.accept().await;
-        let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-        let peer = stream.remote().unwrap_or(unknown);
         let server = Rc::clone(&server);
-        match server.try_admit() {
-            Some(permit) => {
-                guest_rt::spawn(async move { server.serve(permit, Peer(stream), peer).await });
-            }
-            None => guest_rt::spawn(async move { server.refuse(Peer(stream)).await }),
+        let task = match server.try_admit() {
+            Some(permit) => task::try_spawn(async move {
+                let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+                let peer = stream.remote().unwrap_or(unknown);
+                server.serve(permit, Peer(stream), peer).await;
+            }),
+            None => task::try_spawn(async move { server.refuse(Peer(stream)).await }),
+        };
+        if let Err(error) = task {
+            log::warn!("a connection is turned away: {error}");
         }
     }
 }
@@ -105,14 +122,11 @@ fn open_site() -> Result<Site<Disk>, String> {
 }
 
 /// How many connections are served at most: as many as fit into three quarters of the memory that
-/// the site's index has left, with the spare ones that come along. The last quarter is for what is
-/// small and cannot be refused: tasks, timers, tables.
-fn connections_that_fit() -> usize {
+/// the site's index has left.
+fn connections_that_fit(small_files_bytes: usize) -> usize {
     let (used_bytes, heap_bytes) = guest_rt::heap_usage();
-    let free_bytes = heap_bytes.saturating_sub(used_bytes) / 4 * 3;
-    let spare_bytes = SPARE_MIN * STACK_BUFFER_BYTES;
-    let each_bytes = CONNECTION_BYTES + STACK_BUFFER_BYTES / SPARE_SHARE;
-    (free_bytes.saturating_sub(spare_bytes) / each_bytes).clamp(1, 10_000)
+    let free_bytes = heap_bytes.saturating_sub(used_bytes + small_files_bytes) / 4 * 3;
+    (free_bytes / CONNECTION_BYTES).clamp(1, CONNECTIONS_MAX)
 }
 
 /// Connections beyond those that are served: being refused, or closing.
@@ -198,9 +212,8 @@ impl Write for Peer {
 }
 
 impl Stream for Peer {
-    async fn finish(&mut self) -> Result<(), net::Error> {
+    fn finish(&mut self) {
         self.0.finish();
-        Ok(())
     }
 
     fn abort(&mut self) {
@@ -210,29 +223,11 @@ impl Stream for Peer {
 
 fn write_runtime_metrics(net: &Net, out: &mut dyn core::fmt::Write) -> core::fmt::Result {
     let (heap_used, heap_size) = guest_rt::heap_usage();
-    let net = net.counters();
-    let dropped_syns = net.syns_dropped_backlog + net.syns_dropped_limit + net.syns_dropped_memory;
-    let gauges = [
+    for (name, help, value) in [
         ("guest_heap_used_bytes", "Memory that the program has in use.", heap_used),
         ("guest_heap_size_bytes", "Memory that there is.", heap_size),
-        ("netstack_connections", "TCP connections with buffers.", net.connections),
-        ("netstack_half_open", "TCP handshakes under way.", net.half_open),
-        ("netstack_time_wait", "TCP connections in TIME-WAIT.", net.time_wait),
-    ];
-    let counters = [
-        ("netstack_frames_received_total", "Frames from the wire.", net.frames_received),
-        ("netstack_frames_sent_total", "Frames for the wire.", net.frames_sent),
-        ("netstack_malformed_total", "Frames dropped as malformed.", net.dropped_malformed),
-        ("netstack_accepted_total", "TCP connections established.", net.connections_accepted),
-        ("netstack_resets_total", "TCP connections reset by peers.", net.connections_reset),
-        ("netstack_timeouts_total", "TCP connections given up.", net.connections_timed_out),
-        ("netstack_syns_dropped_total", "TCP handshakes without room.", dropped_syns),
-    ];
-    for (name, help, value) in gauges {
+    ] {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
     }
-    for (name, help, value) in counters {
-        writeln!(out, "# HELP {name} {help}\n# TYPE {name} counter\n{name} {value}")?;
-    }
-    Ok(())
+    network_metrics::write(out, &net.counters())
 }

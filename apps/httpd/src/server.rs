@@ -15,7 +15,7 @@ use crate::date;
 use crate::metrics::{Metrics, describe};
 use crate::outbox::Outbox;
 use crate::request::HeadLimits;
-use crate::site::{ReadError, Site, Span};
+use crate::site::{File, ReadError, Site, Span};
 use crate::world::{BlockRead, Clock, Stream};
 
 /// Refusals under way at one time; beyond these, connections are reset.
@@ -147,9 +147,13 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
     }
 
     /// Serves one connection until it ends. Never fails: what goes wrong ends the connection.
-    pub async fn serve<S: Stream>(&self, permit: Permit, stream: S, peer: SocketAddr) {
-        connection::serve(self, stream, peer).await;
-        drop(permit);
+    pub fn serve<S: Stream>(
+        &self,
+        permit: Permit,
+        stream: S,
+        peer: SocketAddr,
+    ) -> impl Future<Output = ()> {
+        connection::serve(self, permit, stream, peer)
     }
 
     /// Answers a connection for which there is no room with a 503, and closes it.
@@ -172,6 +176,17 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
         self.date.get()
     }
 
+    /// The same for the start of a file, which may be in memory.
+    pub(crate) fn read_file(
+        &self,
+        file: &File,
+        span: &mut Span,
+        outbox: &mut Outbox,
+    ) -> Result<(), ReadError> {
+        let bytes_max = self.config.buffer_bytes.saturating_sub(outbox.len());
+        self.site.read_file(file, span, outbox, bytes_max)
+    }
+
     /// Moves as much of a file to the outbox as fits into the memory of one response.
     pub(crate) fn read_into(&self, span: &mut Span, outbox: &mut Outbox) -> Result<(), ReadError> {
         let bytes_max = self.config.buffer_bytes.saturating_sub(outbox.len());
@@ -187,6 +202,8 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
         writeln!(out, "httpd_connections_max {}", self.config.connections_max)?;
         describe(out, "site_entries", "gauge", "Files and directories in the site image.")?;
         writeln!(out, "httpd_site_entries {}", self.site.index().len())?;
+        describe(out, "kept_bytes", "gauge", "Bytes of small files that are kept in memory.")?;
+        writeln!(out, "httpd_kept_bytes {}", self.site.kept_bytes())?;
         match &self.extra_metrics {
             Some(write) => write(out),
             None => Ok(()),

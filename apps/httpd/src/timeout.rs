@@ -5,7 +5,7 @@
 //! kept, and when it ends too early it is armed anew for what is left.
 
 use core::future::{Future, poll_fn};
-use core::pin::{Pin, pin};
+use core::pin::Pin;
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
@@ -15,58 +15,56 @@ use crate::world::Clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// The timer of one connection. Its sleep is pinned by the owner:
+/// The timer of one connection:
 ///
 /// ```
-/// # use core::{pin::pin, time::Duration};
+/// # use core::{task::Poll, time::Duration};
 /// # use httpd::{Clock, timeout::{Elapsed, Watchdog}};
 /// # async fn example<C: Clock>(clock: &C) {
-/// let sleep = pin!(None);
-/// let mut watchdog = Watchdog::new(clock, sleep);
+/// let mut watchdog = Watchdog::new(clock);
 /// let deadline = clock.now() + Duration::from_secs(10);
-/// assert_eq!(watchdog.guard(deadline, core::future::pending::<()>()).await, Err(Elapsed));
+/// assert_eq!(watchdog.guard(deadline, |_| Poll::<()>::Pending).await, Err(Elapsed));
 /// # }
 /// ```
 pub struct Watchdog<'a, C: Clock> {
     clock: &'a C,
-    sleep: Pin<&'a mut Option<C::Sleep>>,
+    sleep: Option<C::Sleep>,
     ends_at: Duration,
 }
 
 impl<'a, C: Clock> Watchdog<'a, C> {
     /// A watchdog with no timer armed.
-    pub fn new(clock: &'a C, sleep: Pin<&'a mut Option<C::Sleep>>) -> Self {
-        Watchdog { clock, sleep, ends_at: Duration::ZERO }
+    pub fn new(clock: &'a C) -> Self {
+        Watchdog { clock, sleep: None, ends_at: Duration::ZERO }
     }
 
-    /// The output of `future`, unless `deadline` passes while it is pending.
-    pub async fn guard<F: Future>(
+    /// What `poll` comes to, unless `deadline` passes while it is pending. It takes a function and no
+    /// future, which would lie in the connection's own for as long as that waits.
+    pub fn guard<T>(
         &mut self,
         deadline: Duration,
-        future: F,
-    ) -> Result<F::Output, Elapsed> {
-        let mut future = pin!(future);
-        poll_fn(|context| match future.as_mut().poll(context) {
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
+    ) -> impl Future<Output = Result<T, Elapsed>> {
+        poll_fn(move |context| match poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_elapsed(deadline, context).map(Err),
         })
-        .await
     }
 
     fn poll_elapsed(&mut self, deadline: Duration, context: &mut Context<'_>) -> Poll<Elapsed> {
         loop {
             if self.ends_at > deadline {
-                self.sleep.set(None);
+                self.sleep = None;
             }
-            if let Some(sleep) = self.sleep.as_mut().as_pin_mut() {
-                ready!(sleep.poll(context));
-                self.sleep.set(None);
+            if let Some(sleep) = &mut self.sleep {
+                ready!(Pin::new(sleep).poll(context));
+                self.sleep = None;
             }
             let now = self.clock.now();
             if now >= deadline {
                 return Poll::Ready(Elapsed);
             }
-            self.sleep.set(Some(self.clock.sleep(deadline - now)));
+            self.sleep = Some(self.clock.sleep(deadline - now));
             self.ends_at = deadline;
         }
     }
@@ -76,6 +74,7 @@ impl<'a, C: Clock> Watchdog<'a, C> {
 mod tests {
     use super::*;
     use core::cell::Cell;
+    use core::pin::pin;
     use core::task::Waker;
     use std::rc::Rc;
 
@@ -123,9 +122,8 @@ mod tests {
     #[test]
     fn a_ready_future_needs_no_timer() {
         let clock = FakeClock::default();
-        let sleep = pin!(None);
-        let mut watchdog = Watchdog::new(&clock, sleep);
-        let guard = pin!(watchdog.guard(SECOND, async { 7 }));
+        let mut watchdog = Watchdog::new(&clock);
+        let guard = pin!(watchdog.guard(SECOND, |_| Poll::Ready(7)));
         assert_eq!(poll_once(guard), Poll::Ready(Ok(7)));
         assert_eq!(clock.sleeps.get(), 0);
     }
@@ -133,9 +131,8 @@ mod tests {
     #[test]
     fn the_deadline_ends_a_pending_future() {
         let clock = FakeClock::default();
-        let sleep = pin!(None);
-        let mut watchdog = Watchdog::new(&clock, sleep);
-        let mut guard = pin!(watchdog.guard(SECOND, core::future::pending::<()>()));
+        let mut watchdog = Watchdog::new(&clock);
+        let mut guard = pin!(watchdog.guard(SECOND, |_| Poll::<()>::Pending));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(SECOND / 2);
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
@@ -146,19 +143,17 @@ mod tests {
     #[test]
     fn a_moving_deadline_keeps_the_armed_timer() {
         let clock = FakeClock::default();
-        let sleep = pin!(None);
-        let mut watchdog = Watchdog::new(&clock, sleep);
+        let mut watchdog = Watchdog::new(&clock);
         for step in 0..100 {
             clock.now.set(SECOND * step / 100);
-            let guard =
-                pin!(watchdog.guard(clock.now.get() + SECOND, core::future::pending::<()>()));
+            let guard = pin!(watchdog.guard(clock.now.get() + SECOND, |_| Poll::<()>::Pending));
             assert_eq!(poll_once(guard), Poll::Pending);
         }
         assert_eq!(clock.sleeps.get(), 1);
         // The kept timer ends before the last deadline and is armed for the rest.
         let deadline = clock.now.get() + SECOND;
         clock.now.set(SECOND);
-        let mut guard = pin!(watchdog.guard(deadline, core::future::pending::<()>()));
+        let mut guard = pin!(watchdog.guard(deadline, |_| Poll::<()>::Pending));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(deadline);
         assert_eq!(poll_once(guard), Poll::Ready(Err(Elapsed)));
@@ -167,13 +162,12 @@ mod tests {
     #[test]
     fn an_earlier_deadline_replaces_the_armed_timer() {
         let clock = FakeClock::default();
-        let sleep = pin!(None);
-        let mut watchdog = Watchdog::new(&clock, sleep);
+        let mut watchdog = Watchdog::new(&clock);
         {
-            let guard = pin!(watchdog.guard(SECOND * 60, core::future::pending::<()>()));
+            let guard = pin!(watchdog.guard(SECOND * 60, |_| Poll::<()>::Pending));
             assert_eq!(poll_once(guard), Poll::Pending);
         }
-        let mut guard = pin!(watchdog.guard(SECOND, core::future::pending::<()>()));
+        let mut guard = pin!(watchdog.guard(SECOND, |_| Poll::<()>::Pending));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(SECOND);
         assert_eq!(poll_once(guard), Poll::Ready(Err(Elapsed)));

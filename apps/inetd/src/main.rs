@@ -161,7 +161,7 @@ fn spawn_socket(net: &Net, service: Service, pattern: &Rc<Pattern>) -> Result<()
             let question = &buffer[..bytes];
             if let Some(data) = datagram::answer(service, question, sender, &pattern, random) {
                 // Datagrams may be lost, and one for which there is no room is.
-                let _ = socket.send_to(data, sender);
+                let _ = socket.try_send_to(data, sender);
             }
         }
     });

@@ -1,31 +1,167 @@
-//! A device's address from the command line, and how long the guest looks before it sleeps.
+//! What the command line says of a network device: addresses, routes, name servers, and how long the
+//! guest looks before it sleeps.
 
 use alloc::format;
-use core::net::Ipv4Addr;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::str::FromStr;
 use core::time::Duration;
 
 use super::Error;
 use crate::args;
 
-/// A static IPv4 configuration.
+/// An address with its network and the router for everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct StaticAddress {
-    /// The device's address.
-    pub(crate) address: Ipv4Addr,
-    /// Length of the subnet's prefix in bits.
+pub(crate) struct Static<A> {
+    pub(crate) address: A,
     pub(crate) prefix_len: u8,
-    /// The router for everything beyond the subnet.
-    pub(crate) gateway: Option<Ipv4Addr>,
+    pub(crate) gateway: Option<A>,
 }
 
-/// The setting of the device, `None` for DHCP. Settings without a device's name are those of the
-/// `only` device.
-pub(crate) fn static_address(name: &str, only: bool) -> Result<Option<StaticAddress>, Error> {
-    let find = |option: &str| {
-        let unnamed = || if only { args::option(option) } else { None };
-        args::option(&format!("{option}:{name}")).or_else(unnamed)
-    };
-    parse(find("--ipv4").as_deref(), find("--ipv4-gateway").as_deref())
+/// Where addresses of one protocol come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source<A> {
+    Off,
+    /// From the network, DHCP for IPv4 and routers for IPv6, perhaps with a router of one's own.
+    Network {
+        gateway: Option<A>,
+    },
+    Static(Static<A>),
+}
+
+/// A destination network and the router for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) network: IpAddr,
+    pub(crate) prefix_len: u8,
+    pub(crate) gateway: IpAddr,
+}
+
+/// The settings of a device.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) ipv4: Source<Ipv4Addr>,
+    pub(crate) ipv6: Source<Ipv6Addr>,
+    pub(crate) routes: Vec<Route>,
+    pub(crate) dns: Vec<IpAddr>,
+}
+
+impl Settings {
+    /// Reads the settings of the device `name`. Those without a device's name are those of the
+    /// `only` device; those with it go before them.
+    pub(crate) fn parse(command_line: &str, name: &str, only: bool) -> Result<Self, Error> {
+        let words = Words { command_line, name, only };
+        let ipv4_gateway = words.address("--ipv4-gateway", "10.0.0.1")?;
+        let ipv6_gateway = words.address("--ipv6-gateway", "fe80::1")?;
+        Ok(Self {
+            ipv4: words.source("--ipv4", "dhcp", "10.0.0.2/24", ipv4_gateway)?,
+            ipv6: words.source("--ipv6", "auto", "2001:db8::2/64", ipv6_gateway)?,
+            routes: words.routes()?,
+            dns: words.dns()?,
+        })
+    }
+}
+
+struct Words<'a> {
+    command_line: &'a str,
+    name: &'a str,
+    only: bool,
+}
+
+impl Words<'_> {
+    /// The values of an option for the device, in order, those that name the device last.
+    fn all(&self, option: &str) -> Vec<String> {
+        let unnamed =
+            if self.only { args::values(self.command_line, option) } else { args::values("", "") };
+        let named = format!("{option}:{}", self.name);
+        unnamed.chain(args::values(self.command_line, &named)).map(String::from).collect()
+    }
+
+    fn last(&self, option: &str) -> Option<String> {
+        self.all(option).pop()
+    }
+
+    fn address<A: FromStr>(&self, option: &str, example: &str) -> Result<Option<A>, Error> {
+        let Some(text) = self.last(option) else { return Ok(None) };
+        let malformed = || format!("{option}={text} is no address such as {example}");
+        text.parse().map(Some).map_err(|_| Error::Config(malformed()))
+    }
+
+    fn source<A: FromStr + Into<IpAddr> + Copy>(
+        &self,
+        option: &str,
+        network: &str,
+        example: &str,
+        gateway: Option<A>,
+    ) -> Result<Source<A>, Error> {
+        match self.last(option).as_deref() {
+            Some("off") if gateway.is_some() => {
+                Err(Error::Config(format!("{option}-gateway has no use with {option}=off")))
+            }
+            Some("off") => Ok(Source::Off),
+            None if network == "dhcp" && gateway.is_some() => {
+                Err(Error::Config(format!("{option}-gateway needs {option}=ADDRESS/LENGTH")))
+            }
+            None => Ok(Source::Network { gateway }),
+            Some(text) if text == network => Ok(Source::Network { gateway }),
+            Some(text) => {
+                let malformed = || {
+                    let forms = format!("nor `{network}` nor `off`");
+                    Error::Config(format!(
+                        "{option}={text} is no address with a prefix length such as {example}, {forms}"
+                    ))
+                };
+                let (address, prefix_len) = prefix::<A>(text).ok_or_else(malformed)?;
+                Ok(Source::Static(Static { address, prefix_len, gateway }))
+            }
+        }
+    }
+
+    fn routes(&self) -> Result<Vec<Route>, Error> {
+        let parse = |text: String| {
+            let malformed = || {
+                let example = "10.1.0.0/16,10.0.0.9";
+                Error::Config(format!("--route={text} is no network and router such as {example}"))
+            };
+            let (network, gateway) = text.split_once(',').ok_or_else(malformed)?;
+            let (network, prefix_len) = prefix::<IpAddr>(network).ok_or_else(malformed)?;
+            let gateway: IpAddr = gateway.parse().map_err(|_| malformed())?;
+            if gateway.is_ipv4() != network.is_ipv4() {
+                return Err(malformed());
+            }
+            Ok(Route { network, prefix_len, gateway })
+        };
+        self.all("--route").into_iter().map(parse).collect()
+    }
+
+    fn dns(&self) -> Result<Vec<IpAddr>, Error> {
+        let parse = |text: String| {
+            text.parse().map_err(|_| {
+                Error::Config(format!(
+                    "--dns={text} is no address of a name server such as 9.9.9.9"
+                ))
+            })
+        };
+        self.all("--dns").into_iter().map(parse).collect()
+    }
+}
+
+/// Reads `ADDRESS/LENGTH`.
+fn prefix<A: FromStr + Into<IpAddr> + Copy>(text: &str) -> Option<(A, u8)> {
+    let (address, length) = text.split_once('/')?;
+    let address: A = address.parse().ok()?;
+    let bits = if address.into().is_ipv4() { 32 } else { 128 };
+    Some((address, length.parse().ok().filter(|len| *len <= bits)?))
+}
+
+/// Chooses the IPv6 addresses in the networks that routers tell of (RFC 7217). It is the same at each
+/// start, as addresses should be, and so it comes from the Ethernet address and the device's name:
+/// who knows both can tell the addresses. FNV-1a, 64 bits.
+pub(crate) fn address_secret(mac: [u8; 6], name: &str) -> u64 {
+    mac.iter().chain(name.as_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 /// How long to look for frames at most before sleeping, if nothing is said.
@@ -50,44 +186,63 @@ fn parse_patience(text: Option<&str>) -> Result<Duration, Error> {
     }
 }
 
-fn parse(address: Option<&str>, gateway: Option<&str>) -> Result<Option<StaticAddress>, Error> {
-    let gateway = gateway
-        .map(|text| {
-            text.parse().map_err(|_| {
-                Error::Config(format!("--ipv4-gateway={text} is no IPv4 address such as 10.0.0.1"))
-            })
-        })
-        .transpose()?;
-    let Some(text) = address else {
-        return match gateway {
-            None => Ok(None),
-            Some(_) => Err(Error::Config("--ipv4-gateway needs --ipv4=ADDRESS/LENGTH".into())),
-        };
-    };
-    let malformed = || {
-        Error::Config(format!(
-            "--ipv4={text} is no address with a prefix length such as 10.0.0.2/24"
-        ))
-    };
-    let (address, length) = text.split_once('/').ok_or_else(malformed)?;
-    let address = address.parse().map_err(|_| malformed())?;
-    let prefix_len = length.parse().ok().filter(|len| *len <= 32).ok_or_else(malformed)?;
-    Ok(Some(StaticAddress { address, prefix_len, gateway }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn parse(command_line: &str) -> Result<Settings, Error> {
+        Settings::parse(command_line, "service", true)
+    }
+
+    #[test]
+    fn without_a_word_the_network_is_asked() {
+        let settings = parse("--port=80 index.html").unwrap();
+        assert_eq!(settings.ipv4, Source::Network { gateway: None });
+        assert_eq!(settings.ipv6, Source::Network { gateway: None });
+        assert!(settings.routes.is_empty() && settings.dns.is_empty());
+    }
+
     #[test]
     fn addresses_are_read_with_prefix_and_gateway() {
-        let setting = StaticAddress {
-            address: Ipv4Addr::new(10, 0, 0, 2),
+        let settings = parse(
+            "--ipv4=10.0.0.2/24 --ipv4-gateway=10.0.0.1 --ipv6=2001:db8::2/64 --ipv6-gateway=fe80::1 \
+             --route=10.1.0.0/16,10.0.0.9 --route=2001:db8:1::/48,fe80::9 --dns=10.0.0.1 --dns=::2",
+        );
+        let settings = settings.unwrap();
+        let ipv4 = Static {
+            address: "10.0.0.2".parse().unwrap(),
             prefix_len: 24,
-            gateway: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            gateway: "10.0.0.1".parse().ok(),
         };
-        assert_eq!(parse(Some("10.0.0.2/24"), Some("10.0.0.1")), Ok(Some(setting)));
-        assert_eq!(parse(None, None), Ok(None));
+        assert_eq!(settings.ipv4, Source::Static(ipv4));
+        let ipv6 = Static {
+            address: "2001:db8::2".parse().unwrap(),
+            prefix_len: 64,
+            gateway: "fe80::1".parse().ok(),
+        };
+        assert_eq!(settings.ipv6, Source::Static(ipv6));
+        let lens: Vec<u8> = settings.routes.iter().map(|route| route.prefix_len).collect();
+        assert_eq!(lens, [16, 48]);
+        assert_eq!(settings.dns, ["10.0.0.1".parse::<IpAddr>().unwrap(), "::2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn a_named_setting_goes_before_one_for_all_and_is_no_other_devices() {
+        let line =
+            "--ipv6:service=off --ipv6=auto --ipv4:other=10.0.0.2/24 --dns=::1 --dns:service=::2";
+        let settings = parse(line).unwrap();
+        assert_eq!((settings.ipv6, settings.dns.len()), (Source::Off, 2));
+        assert_eq!(settings.ipv4, Source::Network { gateway: None });
+        let one_of_two = Settings::parse(line, "service", false).unwrap();
+        assert_eq!(one_of_two.dns, ["::2".parse::<IpAddr>().unwrap()]);
+    }
+
+    #[test]
+    fn the_secret_is_the_same_each_time_and_another_for_each_device() {
+        let secret = address_secret([2, 0, 0, 0, 0, 1], "service");
+        assert_eq!(secret, address_secret([2, 0, 0, 0, 0, 1], "service"));
+        assert_ne!(secret, address_secret([2, 0, 0, 0, 0, 2], "service"));
+        assert_ne!(secret, address_secret([2, 0, 0, 0, 0, 1], "storage"));
     }
 
     #[test]
@@ -105,17 +260,28 @@ mod tests {
 
     #[test]
     fn wrong_settings_are_named() {
-        for (address, gateway) in [
-            (Some("10.0.0.2"), None),
-            (Some("10.0.0/24"), None),
-            (Some("10.0.0.2/33"), None),
-            (Some("10.0.0.2/24"), Some("router")),
-            (None, Some("10.0.0.1")),
+        for words in [
+            "--ipv4=10.0.0.2",
+            "--ipv4=10.0.0/24",
+            "--ipv4=10.0.0.2/33",
+            "--ipv4=auto",
+            "--ipv4=::1/64",
+            "--ipv4=10.0.0.2/24 --ipv4-gateway=router",
+            "--ipv4-gateway=10.0.0.1",
+            "--ipv6=2001:db8::2",
+            "--ipv6=2001:db8::2/129",
+            "--ipv6=off --ipv6-gateway=fe80::1",
+            "--ipv6-gateway=10.0.0.1",
+            "--route=10.1.0.0/16",
+            "--route=10.1.0.0,10.0.0.1",
+            "--route=10.1.0.0/16,fe80::1",
+            "--dns=resolver",
         ] {
-            let Err(Error::Config(text)) = parse(address, gateway) else {
-                panic!("{address:?} {gateway:?} was taken");
+            let Err(Error::Config(text)) = parse(words) else {
+                panic!("{words} was taken");
             };
-            assert!(text.contains("--ipv4"), "{text}");
+            let option = words.split_whitespace().next_back().unwrap().split('=').next().unwrap();
+            assert!(text.contains(option), "{words}: {text}");
         }
     }
 }

@@ -6,8 +6,11 @@
 //! read before the tasks get their turn, until one read finds nothing. A ring costs no call.
 
 use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::task::Wake;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::task::Waker;
 
 use netstack::Stack;
@@ -39,8 +42,21 @@ pub(crate) struct Device {
     blocked: Cell<bool>,
     /// The other end of the wire is closed.
     gone: Cell<bool>,
+    /// Not before it has an IPv4 address can its address be told.
+    pub(crate) expects_ipv4: bool,
     /// Who waits for an address.
     waiters: RefCell<Vec<Waker>>,
+    addresses_changed: Arc<Flag>,
+}
+
+/// A waker that is looked at.
+#[derive(Default)]
+struct Flag(AtomicBool);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Device {
@@ -50,6 +66,7 @@ impl Device {
         ring: Option<Ring>,
         frame_bytes_max: usize,
         stack: Stack,
+        expects_ipv4: bool,
     ) -> Self {
         Self {
             name: name.into(),
@@ -62,8 +79,14 @@ impl Device {
             is_quiet: Cell::new(false),
             blocked: Cell::new(false),
             gone: Cell::new(false),
+            expects_ipv4,
             waiters: RefCell::default(),
+            addresses_changed: Arc::default(),
         }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `f` on the stack. Its frames go out at the end of the executor's turn.
@@ -140,56 +163,56 @@ impl Device {
         frames
     }
 
-    /// Lets the stack work until it has nothing to say or the wire is full, and wakes who waits for
-    /// that; whether a frame went out.
-    pub(crate) fn flush(&self, now: Instant) -> bool {
-        let sent = self.write(now);
+    /// Lets the stack work until it has nothing to say, the wire is full or has got so many bytes, and
+    /// wakes who waits for that; whether a frame went out.
+    pub(crate) fn flush(&self, now: Instant, bytes_max: usize) -> bool {
+        let sent = self.write(now, bytes_max);
         self.ring.iter().for_each(Ring::ring);
         self.wake_waiters();
         sent
     }
 
-    fn write(&self, now: Instant) -> bool {
-        let mut sent = false;
-        if self.gone.get() {
-            // A write would end the guest by SIGPIPE.
-            return sent;
-        }
+    fn write(&self, now: Instant, bytes_max: usize) -> bool {
+        let mut sent_bytes = 0;
         let mut stack = self.stack.borrow_mut();
         self.blocked.set(false);
-        loop {
-            stack.poll(now.to_netstack());
+        // A write to a wire whose other end is closed would end the guest by SIGPIPE.
+        while sent_bytes < bytes_max && !self.gone.get() {
             if stack.front_frame().is_none() {
-                return sent;
+                stack.poll(now.to_netstack());
             }
-            while let Some(frame) = stack.front_frame() {
-                if let Some(ring) = &self.ring {
-                    match ring.send(frame) {
-                        Ok(true) => stack.pop_frame(),
-                        Ok(false) => {
-                            self.blocked.set(true);
-                            return sent;
-                        }
-                        Err(corrupt) => {
-                            self.close(&alloc::format!("its ring holds {corrupt}"));
-                            return sent;
-                        }
-                    }
-                    sent = true;
-                    continue;
-                }
-                match hypercall::write(self.fd, frame) {
-                    Err(Errno::INTERRUPTED) => continue,
-                    Err(Errno::AGAIN) => {
-                        self.blocked.set(true);
-                        return sent;
-                    }
-                    // A wire may lose frames, and this one has: the peers' stacks repair that.
-                    Ok(_) | Err(_) => stack.pop_frame(),
-                }
-                sent = true;
+            let Some(frame) = stack.front_frame() else { break };
+            let frame_bytes = frame.len();
+            if !self.send(frame) {
+                break;
             }
+            sent_bytes += frame_bytes;
+            stack.pop_frame();
         }
+        sent_bytes > 0
+    }
+
+    /// Hands a frame to the wire; `false` if that is full or gone.
+    fn send(&self, frame: &[u8]) -> bool {
+        let is_taken = match &self.ring {
+            Some(ring) => match ring.send(frame) {
+                Ok(is_taken) => is_taken,
+                Err(corrupt) => {
+                    self.close(&alloc::format!("its ring holds {corrupt}"));
+                    return false;
+                }
+            },
+            None => loop {
+                match hypercall::write(self.fd, frame) {
+                    Err(Errno::INTERRUPTED) => {}
+                    Err(Errno::AGAIN) => break false,
+                    // A wire may lose frames, and this one has: the peers' stacks repair that.
+                    Ok(_) | Err(_) => break true,
+                }
+            },
+        };
+        self.blocked.set(!is_taken);
+        is_taken
     }
 
     /// The guest is about to sleep, so what comes then is no longer the same flow.
@@ -206,6 +229,10 @@ impl Device {
     pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
         if self.blocked.get() || self.gone.get() {
             return None;
+        }
+        let has_more = self.with(|stack| stack.front_frame().is_some());
+        if has_more {
+            return Some(now);
         }
         self.with(|stack| stack.deadline(now.to_netstack())).map(Instant::from_netstack)
     }
@@ -230,15 +257,18 @@ impl Device {
         })
     }
 
-    /// Wakes whoever waits for an address, once there is one.
-    fn wake_waiters(&self) {
-        if !self.waiters.borrow().is_empty() && self.with(|stack| stack.ipv4().is_some()) {
+    /// Wakes whoever waits for an address, if the addresses have changed.
+    pub(crate) fn wake_waiters(&self) {
+        if self.addresses_changed.0.swap(false, Ordering::Relaxed) {
             self.waiters.take().into_iter().for_each(Waker::wake);
         }
     }
 
-    /// Wakes this waker once there is an address.
-    pub(crate) fn wake_with_address(&self, waker: &Waker) {
+    /// Wakes this waker once when the addresses change.
+    pub(crate) fn wake_at_new_address(&self, waker: &Waker) {
+        self.with(|stack| {
+            stack.register_address_waker(&Waker::from(Arc::clone(&self.addresses_changed)));
+        });
         let mut waiters = self.waiters.borrow_mut();
         if !waiters.iter().any(|waiting| waiting.will_wake(waker)) {
             waiters.push(waker.clone());

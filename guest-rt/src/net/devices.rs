@@ -53,10 +53,24 @@ pub(crate) fn receive(now: Instant) {
     });
 }
 
-/// Lets the stacks work and moves frames out.
+/// What goes out before there is a look at what came in: answers to it may be waiting there already,
+/// and what is in flight stays within the processor's cache.
+const FLUSH_BYTES_MAX: usize = 128 << 10;
+
+/// Lets the stacks work and moves frames out, but not more than is good in one turn.
 pub(crate) fn flush(now: Instant) {
+    flush_bytes(now, FLUSH_BYTES_MAX);
+}
+
+/// Moves out all that there is.
+pub(crate) fn flush_all(now: Instant) {
+    flush_bytes(now, usize::MAX);
+}
+
+fn flush_bytes(now: Instant, bytes_max: usize) {
     DEVICES.with(|devices| {
-        let sent = devices.list.iter().fold(false, |any, device| device.flush(now) | any);
+        let sent =
+            devices.list.iter().fold(false, |any, device| device.flush(now, bytes_max) | any);
         if sent {
             devices.pace.moved(now, false);
         }

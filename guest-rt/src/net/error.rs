@@ -5,7 +5,8 @@ use alloc::string::String;
 use core::fmt;
 
 use netstack::{
-    BindError, CloseReason, ConnectError, ListenError, RecvError, SendError, UdpSendError,
+    BindError, CloseReason, ConnectError, ListenError, RecvError, ResolveError, SendError,
+    UdpSendError,
 };
 
 /// Why a network operation failed.
@@ -29,6 +30,10 @@ pub enum Error {
     TimedOut,
     /// The connection is closed for this direction.
     Closed,
+    /// The name could not be resolved.
+    Name(ResolveError),
+    /// The stack does not do this.
+    Unsupported,
     /// The datagram is larger than the device or the socket's buffer takes.
     TooLarge,
 }
@@ -45,6 +50,8 @@ impl fmt::Display for Error {
             Self::Reset => "the connection was reset",
             Self::TimedOut => "the peer did not answer in time",
             Self::Closed => "the connection is closed",
+            Self::Name(error) => return error.fmt(f),
+            Self::Unsupported => "the network stack does not do this",
             Self::TooLarge => "the datagram is too large",
         })
     }
@@ -56,7 +63,8 @@ impl embedded_io_async::Error for Error {
     fn kind(&self) -> embedded_io_async::ErrorKind {
         use embedded_io_async::ErrorKind;
         match self {
-            Self::NoDevice => ErrorKind::NotFound,
+            Self::NoDevice | Self::Name(_) => ErrorKind::NotFound,
+            Self::Unsupported => ErrorKind::Unsupported,
             Self::Busy | Self::PortInUse => ErrorKind::AddrInUse,
             Self::Config(_) | Self::TooLarge => ErrorKind::InvalidInput,
             Self::Limit => ErrorKind::OutOfMemory,
@@ -112,6 +120,16 @@ impl From<ConnectError> for Error {
             }
             ConnectError::InUse(_) | ConnectError::NoPortLeft => Self::PortInUse,
             ConnectError::TooMany(_) | ConnectError::OutOfMemory => Self::Limit,
+        }
+    }
+}
+
+impl From<ResolveError> for Error {
+    fn from(error: ResolveError) -> Self {
+        match error {
+            ResolveError::TooManyQueries => Self::Limit,
+            ResolveError::TimedOut => Self::TimedOut,
+            error => Self::Name(error),
         }
     }
 }

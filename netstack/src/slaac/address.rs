@@ -37,6 +37,11 @@ pub(super) fn own_address(network: u64, mac: [u8; 6], duplicates: u8, key: &Hash
     Ipv6Addr::from_bits(u128::from(network) << 64 | u128::from(identifier))
 }
 
+/// The link-local address of a host with this Ethernet address (RFC 4291, appendix A).
+pub(crate) fn link_local(mac: [u8; 6]) -> Ipv6Addr {
+    Ipv6Addr::from_bits(u128::from(LINK_LOCAL) << 64 | u128::from(eui64(mac)))
+}
+
 fn eui64([a, b, c, d, e, f]: [u8; 6]) -> u64 {
     u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])
 }

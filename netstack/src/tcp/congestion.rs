@@ -1,5 +1,5 @@
-//! NewReno congestion control (RFC 5681, 6582) with appropriate byte counting (RFC 3465) and a
-//! start with ten segments (RFC 6928). It knows how much may be in flight, not what is.
+//! NewReno congestion control (RFC 5681, 6582) with byte counting (RFC 3465) and a start with ten
+//! segments (RFC 6928). It knows how much may be in flight, not what is.
 
 /// What the peer is taken to have room for on its way.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +32,16 @@ impl Congestion {
         *self = Self::new(mss);
     }
 
-    /// New data was acknowledged while the window was what held the sender back.
-    pub(crate) fn acknowledge(&mut self, bytes: u32, mss: u32) {
+    /// New data was acknowledged while the window was what held the sender back, or after a
+    /// time-out.
+    ///
+    /// At the start it grows by all of it, as on Linux, and not by two segments at most: receivers
+    /// that put segments together acknowledge dozens at once. After a time-out, an acknowledgement
+    /// may be of what had arrived long before.
+    pub(crate) fn acknowledge(&mut self, bytes: u32, mss: u32, is_after_timeout: bool) {
         if self.window < self.threshold {
-            self.window = (self.window + bytes.min(2 * mss)).min(WINDOW_MAX);
+            let bytes = if is_after_timeout { bytes.min(mss) } else { bytes };
+            self.window = self.window.saturating_add(bytes).min(self.threshold);
             return;
         }
         self.acknowledged += bytes.min(self.window);
@@ -83,14 +89,16 @@ mod tests {
     fn doubles_in_slow_start_and_then_grows_by_a_segment() {
         let mut congestion = Congestion::new(MSS);
         assert_eq!(congestion.window(), 14_600);
-        (0..5).for_each(|_| congestion.acknowledge(2 * MSS, MSS));
+        congestion.acknowledge(10 * MSS, MSS, false);
         assert_eq!(congestion.window(), 29_200);
         congestion.lose(29_200, MSS);
         assert_eq!(congestion.window(), 14_600);
-        (0..5).for_each(|_| congestion.acknowledge(2 * MSS, MSS));
+        (0..5).for_each(|_| congestion.acknowledge(2 * MSS, MSS, false));
         assert_eq!(congestion.window(), 14_600 + MSS);
         congestion.time_out(20_000, MSS, false);
         assert_eq!((congestion.window(), congestion.threshold()), (MSS, 10_000));
+        congestion.acknowledge(10 * MSS, MSS, true);
+        assert_eq!(congestion.window(), 2 * MSS);
         congestion.time_out(MSS, MSS, true);
         assert_eq!(congestion.threshold(), 10_000, "a second time-out says nothing new");
     }

@@ -148,7 +148,7 @@ impl Stack {
         let burst_bytes = match self.offload {
             // Room for the headers at their largest in the largest packet.
             true => (u16::MAX as usize - ip_header_bytes - segment::HEADER_BYTES_MAX) as u32,
-            false => mss,
+            false => 0,
         };
         let [ports, a, b, c, d] = flow.words();
         // RFC 6528: a secret of the flow, and a clock that adds a number every four microseconds.

@@ -12,6 +12,11 @@ use crate::wire::segment::{Flags, Segment};
 
 /// How long an acknowledgement may wait for company.
 const ACK_DELAY: Duration = Duration::from_millis(10);
+/// A timestamp older than this may have wrapped, and proves nothing (RFC 7323, 5.5).
+const TIMESTAMP_AGE_MAX: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// An echo of a timestamp that is older than this is none.
+const ECHO_AGE_MAX_MS: u32 = 120_000;
 
 /// What became of a segment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,11 +59,13 @@ impl Tcb {
         segment: &Segment<'_>,
         memory: &mut Memory,
     ) -> Outcome {
-        match self.state {
+        let outcome = match self.state {
             State::Closed => Outcome::default(),
             State::SynSent => self.process_in_syn_sent(now, segment, memory),
             _ => self.process_synchronized(now, segment, memory),
-        }
+        };
+        self.is_probing &= !outcome.is_heard;
+        outcome
     }
 
     fn process_in_syn_sent(
@@ -92,7 +99,7 @@ impl Tcb {
             self.timer = Timer::Idle;
             return Outcome { is_heard: true, ..Outcome::default() };
         }
-        self.acknowledge_sent(now, header.acknowledged, memory);
+        self.acknowledge_sent(now, segment, memory);
         self.state = State::Established;
         Outcome { is_heard: true, is_readable: true, is_writable: true, ..Outcome::default() }
     }
@@ -104,21 +111,17 @@ impl Tcb {
         memory: &mut Memory,
     ) -> Outcome {
         let header = &segment.header;
-        if !self.passes_timestamp_check(segment) {
-            self.ack = Due::Now;
-            return Outcome::default();
+        if !self.passes_timestamp_check(now, segment) {
+            return self.correct(segment, false);
         }
         // A segment that ends before the window, or begins behind it, is old or a guess. One that
         // ends right where the window begins may acknowledge something.
         if segment.end().before(self.next_receive) || header.sequence.after(self.edge) {
-            if !segment.has(Flags::RST) {
-                self.ack = Due::Now;
-            }
             // A keep-alive is of this kind, too.
-            return Outcome {
-                is_heard: !segment.has(Flags::RST),
-                is_beyond_window: header.sequence.after(self.edge),
-                ..Outcome::default()
+            let is_beyond_window = header.sequence.after(self.edge);
+            return match segment.has(Flags::RST) {
+                true => Outcome { is_beyond_window, ..Outcome::default() },
+                false => Outcome { is_beyond_window, ..self.correct(segment, true) },
             };
         }
         if segment.has(Flags::RST) {
@@ -152,41 +155,57 @@ impl Tcb {
             }
             self.state = State::Established;
             outcome.is_writable = true;
-            self.note_window(
-                u32::from(header.window) << self.window_shift,
-                header.sequence,
-                header.acknowledged,
-            );
+            let window = self.window_in(segment);
+            self.note_window(window, header.sequence, header.acknowledged);
         } else if header.acknowledged.after(self.next_send)
             || header.acknowledged.before(self.unacknowledged - self.window_max)
         {
             return Outcome::CHALLENGED;
         }
-        self.note_timestamp(segment);
+        self.note_timestamp(now, segment);
         self.process_ack(now, segment, memory, &mut outcome);
         self.process_payload(now, segment, memory, &mut outcome);
-        self.process_fin(&mut outcome);
+        self.process_fin(memory, &mut outcome);
         outcome
     }
 
+    /// A segment out of place is answered by where we are; but not always if there is nothing in it,
+    /// or else two ends that disagree would tell each other without end.
+    fn correct(&mut self, segment: &Segment<'_>, is_heard: bool) -> Outcome {
+        let is_challenged = segment.len() == 0;
+        if !is_challenged {
+            self.ack = Due::Now;
+        }
+        Outcome { is_heard, is_challenged, ..Outcome::default() }
+    }
+
+    /// The window that a segment tells. That of a SYN is never scaled.
+    fn window_in(&self, segment: &Segment<'_>) -> u32 {
+        let shift = if segment.has(Flags::SYN) { 0 } else { self.window_shift };
+        u32::from(segment.header.window) << shift
+    }
+
     /// Protection against wrapped sequences (RFC 7323, 5).
-    fn passes_timestamp_check(&self, segment: &Segment<'_>) -> bool {
+    fn passes_timestamp_check(&self, now: Instant, segment: &Segment<'_>) -> bool {
         if !self.timestamps || segment.has(Flags::RST) || segment.has(Flags::SYN) {
             return true;
         }
         match segment.header.options.timestamps {
-            Some(theirs) => theirs.value.wrapping_sub(self.timestamp_recent) as i32 >= 0,
+            Some(theirs) => {
+                theirs.value.wrapping_sub(self.timestamp_recent) as i32 >= 0
+                    || now > self.timestamp_at + TIMESTAMP_AGE_MAX
+            }
             None => true,
         }
     }
 
     /// RFC 7323, 4.3: the echo is of the segment that was last acknowledged.
-    fn note_timestamp(&mut self, segment: &Segment<'_>) {
+    fn note_timestamp(&mut self, now: Instant, segment: &Segment<'_>) {
         if let Some(theirs) = segment.header.options.timestamps
             && self.timestamps
             && !segment.header.sequence.after(self.acknowledged)
         {
-            self.timestamp_recent = theirs.value;
+            (self.timestamp_recent, self.timestamp_at) = (theirs.value, now);
         }
     }
 
@@ -199,7 +218,7 @@ impl Tcb {
     ) {
         let header = &segment.header;
         let ack = header.acknowledged;
-        let window = u32::from(header.window) << self.window_shift;
+        let window = self.window_in(segment);
         let mut news = false;
         if self.sack {
             for range in header.options.sacks.iter() {
@@ -207,7 +226,7 @@ impl Tcb {
             }
         }
         if ack.after(self.unacknowledged) {
-            self.acknowledge_sent(now, ack, memory);
+            self.acknowledge_sent(now, segment, memory);
             outcome.is_writable = true;
         } else if ack == self.unacknowledged
             && segment.len() == 0
@@ -244,8 +263,9 @@ impl Tcb {
         }
     }
 
-    /// The peer has got everything before `ack`, which is within what was sent.
-    fn acknowledge_sent(&mut self, now: Instant, ack: Seq, memory: &mut Memory) {
+    /// The peer has got everything before what this segment acknowledges, which is within what was sent.
+    fn acknowledge_sent(&mut self, now: Instant, segment: &Segment<'_>, memory: &mut Memory) {
+        let ack = segment.header.acknowledged;
         let mss = self.data_bytes_max();
         let acked = ack.since(self.unacknowledged);
         let data = (ack.since(self.send_start) as usize).min(self.send.len());
@@ -255,21 +275,15 @@ impl Tcb {
         }
         self.send_start += data as u32;
         self.unacknowledged = ack;
-        if let Some((end, sent_at)) = self.timed
-            && !end.after(ack)
-        {
-            self.round_trip.measure(now - sent_at);
-            self.timed = None;
-        }
-        self.round_trip.advance();
+        self.measure_round_trip(now, segment);
         let grows = !self.recovery.is_active() && self.is_window_limited;
         if grows || self.recovery.is_by_timeout() {
-            self.congestion.acknowledge(acked, mss);
+            self.congestion.acknowledge(acked, mss, self.recovery.is_by_timeout());
         }
-        self.recovery.advance(ack, mss, self.sack);
+        self.recovery.advance(ack, acked, mss, self.sack);
         self.timer = match ack == self.next_send {
             true => Timer::Idle,
-            false => Timer::Retransmit(now + self.round_trip.timeout()),
+            false => Timer::Retransmit(now + self.patience()),
         };
         if ack == self.next_send && self.finishing && self.is_fin_sent() {
             self.state = match self.state {
@@ -278,6 +292,26 @@ impl Tcb {
                 State::LastAck => State::Closed,
                 other => other,
             };
+        }
+    }
+
+    /// Times the way and back, of what was sent once (RFC 6298, 3), or else by the timestamp that
+    /// comes back (RFC 7323, 4). Until there is such a time, a time-out that was doubled stays so; or
+    /// else all that takes longer than the time-out would be sent again for ever.
+    fn measure_round_trip(&mut self, now: Instant, segment: &Segment<'_>) {
+        match (self.timed, segment.header.options.timestamps, self.timestamps_at(now)) {
+            (Some((end, sent_at)), ..) if !end.after(segment.header.acknowledged) => {
+                self.round_trip.measure(now - sent_at);
+                self.timed = None;
+            }
+            (None, Some(theirs), Some(own)) if self.is_synchronized() => {
+                let elapsed_ms = own.value.wrapping_sub(theirs.echo);
+                if elapsed_ms <= ECHO_AGE_MAX_MS {
+                    self.round_trip.measure(Duration::from_millis(elapsed_ms.into()));
+                }
+            }
+            _ if !self.is_synchronized() => self.round_trip.advance(),
+            _ => {}
         }
     }
 
@@ -297,7 +331,7 @@ impl Tcb {
             self.ack = Due::Now;
             return;
         }
-        let start = segment.header.sequence;
+        let start = segment.header.sequence + u32::from(segment.has(Flags::SYN));
         let end = start + segment.payload.len() as u32;
         // Cut to the window, on both sides, and to before the peer's end.
         let from = start.max(self.next_receive);
@@ -320,6 +354,11 @@ impl Tcb {
         let position = self.receive.len() + from.since(self.next_receive) as usize;
         let bytes = self.make_receive_room(memory, position, to.since(from) as usize);
         outcome.is_out_of_memory = bytes < to.since(from) as usize;
+        if outcome.is_out_of_memory {
+            // What was told stays told, but from then on it is what there is memory for.
+            let capacity = self.receive.capacity().max(BLOCK_BYTES);
+            self.receive_window = self.receive_window.min(capacity as u32);
+        }
         let to = from + bytes as u32;
         if bytes == 0 {
             self.ack = Due::Now;
@@ -365,7 +404,7 @@ impl Tcb {
     }
 
     /// The peer's FIN, once everything before it has come.
-    fn process_fin(&mut self, outcome: &mut Outcome) {
+    fn process_fin(&mut self, memory: &mut Memory, outcome: &mut Outcome) {
         if self.peer_end != Some(self.next_receive) {
             return;
         }
@@ -378,6 +417,8 @@ impl Tcb {
         self.next_receive += 1;
         self.edge = self.edge.max(self.next_receive);
         self.ack = Due::Now;
+        // Nothing comes any more: what was read needs no room.
+        self.receive.shrink(memory);
         outcome.is_readable = true;
     }
 }

@@ -1,7 +1,7 @@
 //! What a connection sends next (RFC 9293, 3.8): plans, one segment at a time, and what follows from
 //! having sent it. A plan that finds no way out is made again later.
 
-use smoltcp::time::Instant;
+use smoltcp::time::{Duration, Instant};
 
 use super::buffer::Memory;
 use super::seq::Seq;
@@ -10,6 +10,8 @@ use crate::wire::segment::{Flags, Options, Sacks, Timestamps};
 
 /// SACK blocks that fit beside timestamps.
 const SACKS_MAX: usize = 3;
+/// A closed window is asked for at least this often, so that a lost probe or two prove nothing.
+const PERSIST_MAX: Duration = Duration::from_secs(15);
 
 /// A segment that is to be sent: all of its header but the ports, and which part of the send buffer.
 #[derive(Clone, Copy, Debug)]
@@ -62,8 +64,9 @@ impl Tcb {
             Timer::Retransmit(at) if at <= now => self.time_out(now),
             Timer::Persist(at) if at <= now => {
                 self.round_trip.back_off();
-                self.timer = Timer::Persist(now + self.round_trip.timeout());
+                self.timer = Timer::Persist(now + self.patience());
                 self.probe_due = true;
+                self.is_probing = true;
             }
             _ => {}
         }
@@ -81,7 +84,14 @@ impl Tcb {
         let in_flight = self.recovery.in_flight(self.unacknowledged, self.next_send, mss);
         let again = self.recovery.time_out(self.unacknowledged, self.next_send);
         self.congestion.time_out(in_flight, mss, again);
-        self.timer = Timer::Retransmit(now + self.round_trip.timeout());
+        self.timer = Timer::Retransmit(now + self.patience());
+    }
+
+    /// How long an acknowledgement or a window is waited for. A peer with a closed window may take
+    /// for ever, but it must not look dead.
+    pub(super) fn patience(&self) -> Duration {
+        let timeout = self.round_trip.timeout();
+        if self.window == 0 && self.is_synchronized() { timeout.min(PERSIST_MAX) } else { timeout }
     }
 
     /// What is to be sent now.
@@ -97,6 +107,10 @@ impl Tcb {
         }
         if self.timer == Timer::Idle && self.unacknowledged == self.next_send {
             self.restart_after_idle(now);
+        }
+        if self.ack == Due::Now && !self.early.is_empty() {
+            // Only a segment without data tells of gaps, and peers count those (RFC 5681, 2).
+            return Some(self.bare(now, self.next_send, Flags::ACK, Kind::Ack));
         }
         if let Some(plan) = self.plan_again(now) {
             return Some(plan);
@@ -182,7 +196,7 @@ impl Tcb {
             || bytes > 0 && self.probe_due;
         if !is_worthwhile {
             if is_idle && self.timer == Timer::Idle && bytes < data.max(1) && own_room >= mss {
-                self.timer = Timer::Persist(now + self.round_trip.timeout());
+                self.timer = Timer::Persist(now + self.patience());
             }
             return None;
         }
@@ -192,7 +206,6 @@ impl Tcb {
 
     /// Segments that the wire can make of one packet.
     fn burst_segments(&self) -> u32 {
-        // The largest IP packet, less its headers at their largest.
         (self.parameters.burst_bytes / self.mss).max(1)
     }
 
@@ -280,7 +293,7 @@ impl Tcb {
             Kind::Resend => {
                 self.recovery.note_resent(end);
                 self.timed = None;
-                self.timer = Timer::Retransmit(now + self.round_trip.timeout());
+                self.timer = Timer::Retransmit(now + self.patience());
             }
         }
     }
@@ -295,7 +308,7 @@ impl Tcb {
             self.timed = None;
         }
         if !matches!(self.timer, Timer::Retransmit(_)) {
-            self.timer = Timer::Retransmit(now + self.round_trip.timeout());
+            self.timer = Timer::Retransmit(now + self.patience());
         }
         if plan.flags.has(Flags::FIN) {
             self.state = match self.state {

@@ -19,6 +19,8 @@ use crate::stack::Stack;
 
 /// An owner who found no memory is woken after this long to try again.
 const STARVED_PERIOD: Duration = Duration::from_millis(20);
+/// Peers are not asked for a sign of life more often.
+const KEEP_ALIVE_MIN: Duration = Duration::from_millis(100);
 
 /// Why nothing more can be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -430,10 +432,11 @@ impl Stack {
         }
     }
 
-    /// Asks an idle peer for a sign of life this often. One that is silent for the time-out is given up.
+    /// Asks an idle peer for a sign of life this often, but not more than ten times a second. One that
+    /// is silent for the time-out is given up.
     pub fn set_keep_alive(&mut self, id: ConnectionId, interval: Option<Duration>) {
         if let Some(connection) = self.owned_mut(id) {
-            connection.keep_alive = interval;
+            connection.keep_alive = interval.map(|interval| interval.max(KEEP_ALIVE_MIN));
             self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }

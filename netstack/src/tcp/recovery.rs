@@ -77,8 +77,15 @@ impl Recovery {
         self.sacked.bytes() != before
     }
 
-    /// The peer has acknowledged everything before this. Tells whether recovery ends with it.
-    pub(crate) fn advance(&mut self, unacknowledged: Seq, mss: u32, has_sack: bool) -> bool {
+    /// The peer has acknowledged everything before this, so many bytes more than before. Tells
+    /// whether recovery ends with it.
+    pub(crate) fn advance(
+        &mut self,
+        unacknowledged: Seq,
+        acked: u32,
+        mss: u32,
+        has_sack: bool,
+    ) -> bool {
         self.sacked.trim(unacknowledged);
         self.resent = self.resent.max(unacknowledged);
         self.lost = self.lost.max(unacknowledged);
@@ -93,16 +100,22 @@ impl Recovery {
         }
         if !has_sack && !until.by_timeout {
             // RFC 6582: a partial acknowledgement tells that the next segment is lost, too.
-            self.lost = self.lost.max((unacknowledged + mss).min(until.end));
-            self.resent = unacknowledged;
-            self.duplicates = self.duplicates.saturating_sub(1);
+            let next = (unacknowledged + mss).min(until.end);
+            if next.after(self.lost) {
+                (self.lost, self.resent) = (next, unacknowledged);
+            }
+            // All but the first of what it acknowledges had come before, and was counted.
+            self.duplicates = self.duplicates.saturating_sub((acked / mss).saturating_sub(1));
         }
         false
     }
 
     /// An acknowledgement that acknowledges nothing new, from a peer without selective ones.
     pub(crate) fn note_duplicate(&mut self) {
-        self.duplicates = self.duplicates.saturating_add(1);
+        // After a time-out everything counts as gone, and duplicates only tell of what was sent in vain.
+        if !self.is_by_timeout() {
+            self.duplicates = self.duplicates.saturating_add(1);
+        }
     }
 
     /// Looks for losses. `is_all_sent` if nothing waits to be sent for the first time.
@@ -155,8 +168,14 @@ impl Recovery {
         again
     }
 
-    /// All that is in flight must be sent again.
-    pub(crate) fn lose_all(&mut self, next_send: Seq, unacknowledged: Seq) {
+    /// All that is in flight was too large for the way, which says nothing about how full that is
+    /// (RFC 8899, 3): it is sent again.
+    pub(crate) fn resend_all(&mut self, next_send: Seq, unacknowledged: Seq) {
+        self.lose_all(next_send, unacknowledged);
+        self.until.get_or_insert(Until { end: next_send, by_timeout: false });
+    }
+
+    fn lose_all(&mut self, next_send: Seq, unacknowledged: Seq) {
         (self.lost, self.resent, self.duplicates) = (next_send, unacknowledged, 0);
     }
 
@@ -217,9 +236,9 @@ mod tests {
         sack(&mut recovery, 5, 6);
         assert_eq!(recovery.find_losses(at(0), at(10), MSS, false), Finding::Nothing);
         assert_eq!(recovery.next_lost(1000), Some(Range { start: at(2), end: at(3) }));
-        assert!(!recovery.advance(at(6), MSS, true));
+        assert!(!recovery.advance(at(6), 6 * MSS, MSS, true));
         assert_eq!(recovery.next_lost(1000), None);
-        assert!(recovery.advance(at(10), MSS, true));
+        assert!(recovery.advance(at(10), 4 * MSS, MSS, true));
         assert!(!recovery.is_active());
     }
 
@@ -242,9 +261,33 @@ mod tests {
         assert_eq!(recovery.find_losses(at(0), at(10), MSS, false), Finding::Loss);
         assert_eq!(recovery.next_lost(1000), Some(Range { start: at(0), end: at(1) }));
         recovery.note_resent(at(1));
-        assert!(!recovery.advance(at(4), MSS, false), "a partial acknowledgement");
+        assert_eq!(recovery.in_flight(at(0), at(10), MSS), 7 * MSS);
+        assert!(!recovery.advance(at(4), 4 * MSS, MSS, false), "a partial acknowledgement");
+        assert_eq!(
+            recovery.in_flight(at(4), at(10), MSS),
+            5 * MSS,
+            "4 is lost, the others are not"
+        );
         assert_eq!(recovery.next_lost(1000), Some(Range { start: at(4), end: at(5) }));
-        assert!(recovery.advance(at(10), MSS, false));
+        assert!(recovery.advance(at(10), 6 * MSS, MSS, false));
+    }
+
+    /// What a path did not take is sent again once, not once for every acknowledgement.
+    #[test]
+    fn what_was_too_large_is_sent_again_once() {
+        let mut recovery = Recovery::new(at(0));
+        recovery.resend_all(at(10), at(0));
+        for segment in 0..10 {
+            let range = Range { start: at(segment), end: at(segment + 1) };
+            assert_eq!(recovery.next_lost(MSS), Some(range));
+            recovery.note_resent(at(segment + 1));
+        }
+        for segment in 1..10 {
+            assert!(!recovery.advance(at(segment), MSS, MSS, false));
+            assert_eq!(recovery.find_losses(at(segment), at(10), MSS, true), Finding::Nothing);
+            assert_eq!(recovery.next_lost(MSS), None, "{segment}");
+        }
+        assert!(recovery.advance(at(10), MSS, MSS, false));
     }
 
     #[test]

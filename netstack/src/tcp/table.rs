@@ -1,6 +1,7 @@
 //! The table of connections: slots with generations, found by flow through a keyed hash, and two
 //! lists in order of age, of the half-open ones and of those in TIME-WAIT. It knows no protocol.
 
+use alloc::boxed::Box;
 use alloc::collections::TryReserveError;
 use alloc::vec::Vec;
 
@@ -19,14 +20,36 @@ pub(crate) enum List {
     TimeWait,
 }
 
+/// A connection, where it stays until it is over. Not in the slot: a table that grows would copy
+/// them all, want twice the memory meanwhile, and never give any back.
+type Place = Box<[Connection; 1]>;
+
 struct Slot {
     generation: u32,
-    connection: Option<Connection>,
+    connection: Option<Place>,
     /// Whether the flow leads here.
     found: bool,
     list: Option<List>,
     older: u32,
     younger: u32,
+}
+
+impl Slot {
+    fn connection(&self) -> Option<&Connection> {
+        self.connection.as_deref().map(|[connection]| connection)
+    }
+
+    fn connection_mut(&mut self) -> Option<&mut Connection> {
+        self.connection.as_deref_mut().map(|[connection]| connection)
+    }
+}
+
+/// A box, unless there is no memory for it.
+fn place(connection: Connection) -> Option<Place> {
+    let mut one = Vec::new();
+    one.try_reserve_exact(1).ok()?;
+    one.push(connection);
+    one.into_boxed_slice().try_into().ok()
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +114,7 @@ impl Table {
     pub(crate) fn insert(&mut self, connection: Connection) -> Option<ConnectionId> {
         debug_assert!(self.find(&connection.flow).is_none());
         let hash = self.key.hash(&connection.flow.words());
+        let connection = place(connection)?;
         {
             let Self { by_flow, slots, key, .. } = self;
             by_flow.try_reserve(1, |slot| hash_of(slots, key, *slot)).ok()?;
@@ -137,7 +161,7 @@ impl Table {
     /// Segments of the flow no longer come to this connection. False if they did not before.
     pub(crate) fn forget_flow(&mut self, slot: u32) -> bool {
         let entry = &mut self.slots[slot as usize];
-        let Some(connection) = entry.connection.as_ref().filter(|_| entry.found) else {
+        let Some(connection) = entry.connection().filter(|_| entry.found) else {
             return false;
         };
         let hash = self.key.hash(&connection.flow.words());
@@ -158,11 +182,11 @@ impl Table {
     }
 
     pub(crate) fn at(&self, slot: u32) -> Option<&Connection> {
-        self.slots.get(slot as usize)?.connection.as_ref()
+        self.slots.get(slot as usize)?.connection()
     }
 
     pub(crate) fn at_mut(&mut self, slot: u32) -> Option<&mut Connection> {
-        self.slots.get_mut(slot as usize)?.connection.as_mut()
+        self.slots.get_mut(slot as usize)?.connection_mut()
     }
 
     pub(crate) fn id(&self, slot: u32) -> ConnectionId {
@@ -171,12 +195,12 @@ impl Table {
 
     pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
         let slot = self.slots.get(id.slot as usize)?;
-        slot.connection.as_ref().filter(|_| slot.generation == id.generation)
+        slot.connection().filter(|_| slot.generation == id.generation)
     }
 
     pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
         let slot = self.slots.get_mut(id.slot as usize)?;
-        slot.connection.as_mut().filter(|_| slot.generation == id.generation)
+        if slot.generation == id.generation { slot.connection_mut() } else { None }
     }
 
     /// Puts a connection at the young end of a list.
@@ -227,7 +251,7 @@ impl Table {
 }
 
 fn hash_of(slots: &[Slot], key: &HashKey, slot: u32) -> u64 {
-    match &slots[slot as usize].connection {
+    match slots[slot as usize].connection() {
         Some(connection) => key.hash(&connection.flow.words()),
         None => 0,
     }

@@ -1,10 +1,11 @@
 //! The transmission control block: all that one connection knows (RFC 9293, 3.3.1), how it begins,
-//! and what its owner may do with it. What arrives is in `input`, what is sent in `output`, and what
-//! is lost in `recovery`. It has no frames, no addresses and no clock.
+//! and what can be asked of it. What its owner does with it is in `stream`, what arrives in `input`,
+//! what is sent in `output`, and what is lost in `recovery`. It has no frames, no addresses and no
+//! clock.
 
-use smoltcp::time::{Duration, Instant};
+use smoltcp::time::Instant;
 
-use super::buffer::{BLOCK_BYTES, Memory, Ring};
+use super::buffer::{Memory, Ring};
 use super::congestion::Congestion;
 use super::ranges::Ranges;
 use super::recovery::Recovery;
@@ -16,13 +17,9 @@ use crate::wire::segment::{Options, TIMESTAMPS_BYTES, Timestamps};
 pub(crate) const MSS_DEFAULT: u32 = 536;
 const MSS_MIN: u32 = 64;
 /// Sent without being asked for: the window before the connection has shown what it can use.
-const WINDOW_INITIAL: u32 = 64 * 1024;
-/// Bytes that may wait to be sent however small the congestion window is.
-const SEND_QUEUE_MIN: usize = 64 * 1024;
+pub(super) const WINDOW_INITIAL: u32 = 64 * 1024;
 /// The largest window shift (RFC 7323, 2.3).
 const SHIFT_MAX: u8 = 14;
-/// Memory that an empty buffer keeps is given back after this long.
-const SHRINK_AFTER: Duration = Duration::from_secs(1);
 
 /// RFC 9293, 3.3.2, without LISTEN, which is a listener's, and TIME-WAIT, which needs no block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +46,7 @@ pub(crate) struct Parameters {
     pub(crate) timestamp_offset: u32,
     /// The largest segment that we can send and take, headers excluded.
     pub(crate) mss: u32,
-    /// The most bytes of one packet's payload, for wires that cut segments to size; or else `mss`.
+    /// The most bytes of one packet's payload, for wires that cut it into segments; or else zero.
     pub(crate) burst_bytes: u32,
     pub(crate) send_bytes_max: usize,
     pub(crate) receive_bytes_max: usize,
@@ -141,13 +138,16 @@ pub(crate) struct Tcb {
     // What is said in answer.
     pub(super) ack: Due,
     pub(super) probe_due: bool,
+    /// A probe of a closed window has no answer yet.
+    pub(super) is_probing: bool,
     pub(super) reset_due: bool,
     /// The last number that we acknowledged.
     pub(super) acknowledged: Seq,
     pub(super) sack: bool,
     pub(super) timestamps: bool,
-    /// The peer's timestamp that we echo (TS.Recent).
+    /// The peer's timestamp that we echo (TS.Recent), and when it came.
     pub(super) timestamp_recent: u32,
+    pub(super) timestamp_at: Instant,
     pub(super) shrink_at: Option<Instant>,
 }
 
@@ -192,11 +192,13 @@ impl Tcb {
             unacked_bytes: 0,
             ack: Due::Never,
             probe_due: false,
+            is_probing: false,
             reset_due: false,
             acknowledged: Seq(0),
             sack: true,
             timestamps: true,
             timestamp_recent: 0,
+            timestamp_at: now,
             shrink_at: None,
             parameters,
         }
@@ -230,7 +232,13 @@ impl Tcb {
         self.sack = options.sack_permitted;
         match options.window_shift {
             Some(shift) => self.window_shift = shift.min(SHIFT_MAX),
-            None => self.own_shift = 0,
+            None => {
+                // More than 16 bits cannot be told, so there is no more.
+                self.own_shift = 0;
+                let limit = usize::from(u16::MAX);
+                self.parameters.receive_bytes_max = self.parameters.receive_bytes_max.min(limit);
+                self.receive_window = self.receive_window.min(limit as u32);
+            }
         }
         self.timestamps = options.timestamps.is_some();
         self.timestamp_recent = options.timestamps.map_or(0, |timestamps| timestamps.value);
@@ -259,135 +267,6 @@ impl Tcb {
     /// Whether more can come than what is there.
     pub(crate) const fn may_receive(&self) -> bool {
         matches!(self.state, State::Established | State::FinWait1 | State::FinWait2)
-    }
-
-    /// Bytes that wait to be read.
-    pub(crate) const fn received(&self) -> usize {
-        self.receive.len()
-    }
-
-    /// Bytes that the peer has not acknowledged.
-    pub(crate) const fn queued(&self) -> usize {
-        self.send.len()
-    }
-
-    /// Bytes that can be queued now: twice what may be in flight, so that the buffer grows with what
-    /// the way takes.
-    pub(crate) fn send_room(&self, memory: &Memory) -> usize {
-        if !self.may_send() {
-            return 0;
-        }
-        let wanted = match memory.is_tight() {
-            true => BLOCK_BYTES,
-            false => SEND_QUEUE_MIN.max(2 * self.congestion.window() as usize),
-        };
-        wanted.min(self.parameters.send_bytes_max).saturating_sub(self.send.len())
-    }
-
-    /// Makes room in the send buffer for as much of `bytes` as may be queued and memory is there for.
-    fn make_send_room(&mut self, memory: &mut Memory, bytes: usize) -> usize {
-        let room = bytes.min(self.send_room(memory));
-        if room == 0 {
-            return 0;
-        }
-        let wanted = self.send.len() + room;
-        if self.send.reserve(memory, wanted).is_err() {
-            let _ = self.send.reserve(memory, BLOCK_BYTES);
-        }
-        room.min(self.send.capacity() - self.send.len())
-    }
-
-    /// Queues bytes, as many as there is room for.
-    pub(crate) fn queue(&mut self, memory: &mut Memory, bytes: &[u8]) -> usize {
-        let room = self.make_send_room(memory, bytes.len());
-        self.send.write(&bytes[..room])
-    }
-
-    /// Lets `write` fill a part of the send buffer; it tells how much it wrote.
-    pub(crate) fn queue_with<R>(
-        &mut self,
-        memory: &mut Memory,
-        bytes_max: usize,
-        write: impl FnOnce(&mut [u8]) -> (usize, R),
-    ) -> R {
-        let room = self.make_send_room(memory, bytes_max);
-        let place = self.send.room(room);
-        let place_bytes = place.len();
-        let (written, result) = write(place);
-        self.send.extend(written.min(place_bytes));
-        if self.send.is_empty() {
-            self.send.shrink(memory);
-        }
-        result
-    }
-
-    /// The owner is done with sending.
-    pub(crate) fn finish(&mut self) {
-        self.finishing = true;
-    }
-
-    /// Lets `read` look at what has come, up to where the buffer wraps; it tells how much it is done
-    /// with.
-    pub(crate) fn read_with<R>(
-        &mut self,
-        memory: &mut Memory,
-        now: Instant,
-        read: impl FnOnce(&[u8]) -> (usize, R),
-    ) -> (usize, R) {
-        let front = self.receive.front();
-        let front_bytes = front.len();
-        let (done, result) = read(front);
-        let done = done.min(front_bytes);
-        self.take(memory, now, done);
-        (done, result)
-    }
-
-    /// Copies out what has come.
-    pub(crate) fn read(&mut self, memory: &mut Memory, now: Instant, buffer: &mut [u8]) -> usize {
-        let bytes = buffer.len().min(self.receive.len());
-        let (first, second) = self.receive.slices(0, bytes);
-        buffer[..first.len()].copy_from_slice(first);
-        buffer[first.len()..bytes].copy_from_slice(second);
-        self.take(memory, now, bytes);
-        bytes
-    }
-
-    fn take(&mut self, memory: &mut Memory, now: Instant, bytes: usize) {
-        if bytes == 0 {
-            return;
-        }
-        self.receive.consume(memory, bytes, !self.early.is_empty());
-        self.read_bytes = self.read_bytes.saturating_add(bytes as u32);
-        self.grow_window(memory, now);
-        if self.receive.is_empty() && self.receive.capacity() > BLOCK_BYTES {
-            self.shrink_at.get_or_insert(now + SHRINK_AFTER);
-        }
-        if self.may_receive() && self.is_window_worth_telling() {
-            self.ack = Due::Now;
-        }
-    }
-
-    /// RFC 9293, 3.8.6.2.2; and while the peer still has the half of a window, there is no hurry.
-    fn is_window_worth_telling(&self) -> bool {
-        let told = self.edge.since(self.next_receive);
-        let gain = (self.next_receive + self.window_now()).since(self.edge);
-        gain >= (2 * self.mss).min(self.receive_window / 2) && gain >= told
-    }
-
-    /// An owner who reads more than half of the window in a round trip could use a larger one.
-    fn grow_window(&mut self, memory: &Memory, now: Instant) {
-        let period = self.round_trip.smoothed().unwrap_or(Duration::from_millis(1));
-        let limit = u32::try_from(self.parameters.receive_bytes_max).unwrap_or(u32::MAX);
-        if memory.is_tight() {
-            self.receive_window = self.receive_window.min(WINDOW_INITIAL);
-        } else if self.read_bytes > self.receive_window / 2 {
-            if now <= self.reading_since + period * 2 {
-                self.receive_window = self.receive_window.saturating_mul(2).min(limit);
-            }
-        } else if now <= self.reading_since + period {
-            return;
-        }
-        (self.read_bytes, self.reading_since) = (0, now);
     }
 
     /// The window that could be told now.
@@ -461,11 +340,13 @@ impl Tcb {
         self.acknowledged == self.next_receive
     }
 
-    /// The peer owes an answer.
+    /// The peer owes an answer. One that keeps its window closed owes it to probes alone (RFC 9293,
+    /// 3.8.6.1).
     pub(crate) fn is_owed(&self) -> bool {
         match self.state {
             State::Closed | State::TimeWait => false,
             State::SynSent => true,
+            _ if matches!(self.timer, Timer::Persist(_)) => self.is_probing,
             _ => self.unacknowledged != self.next_send || !self.send.is_empty(),
         }
     }
@@ -489,7 +370,7 @@ impl Tcb {
         let mss = mss.max(MSS_MIN);
         if mss < self.mss {
             self.mss = mss;
-            self.recovery.lose_all(self.next_send, self.unacknowledged);
+            self.recovery.resend_all(self.next_send, self.unacknowledged);
         }
     }
 

@@ -16,6 +16,8 @@ use crate::wire::segment::{CHECKSUM_AT, Header, emit};
 const BURST: usize = 8;
 /// A connection that finds no way out tries again after this long.
 const NO_WAY_PERIOD: Duration = Duration::from_secs(1);
+/// One that finds no memory for a frame, after this long.
+const NO_MEMORY_PERIOD: Duration = Duration::from_millis(20);
 /// How long TIME-WAIT lasts. 2 MSL would be four minutes (RFC 9293), but hardly any stack waits that long.
 pub(crate) const TIME_WAIT: Duration = Duration::from_secs(10);
 
@@ -29,6 +31,8 @@ enum Sent {
     Full,
     Waiting,
     NoWay,
+    /// There is no memory for a frame.
+    NoMemory,
 }
 
 impl Stack {
@@ -77,8 +81,11 @@ impl Stack {
             Way::None => return Sent::NoWay,
         };
         for _ in 0..BURST {
-            if !self.frames.has_room() || !self.send_segment(slot, mac, &plan) {
+            if !self.frames.has_room() {
                 return Sent::Full;
+            }
+            if !self.send_segment(slot, mac, &plan) {
+                return Sent::NoMemory;
             }
             let tcb = self.table.at_mut(slot).and_then(Connection::tcb_mut);
             match tcb.and_then(|tcb| tcb.plan(now)) {
@@ -183,11 +190,14 @@ impl Stack {
         self.agenda.make_ready(Task::Tcp(slot));
     }
 
-    /// The connection is over, and there is nothing left to tell the peer.
+    /// The connection is over, and there is nothing left to tell the peer, or no way to.
     fn bury(&mut self, slot: u32) {
         let first_time = self.table.forget_flow(slot);
         self.table.leave_list(slot);
         let Some(connection) = self.table.at_mut(slot) else { return };
+        if let Body::Open(tcb) = &mut connection.body {
+            tcb.forget(&mut self.memory);
+        }
         connection.expiry = Expiry::Never;
         connection.wake();
         if first_time
@@ -211,9 +221,9 @@ impl Stack {
     /// FIN is acknowledged.
     fn rest(&mut self, slot: u32) {
         let Some(connection) = self.table.at_mut(slot) else { return };
-        let has_unread = connection.has_unread();
+        let is_unread = connection.has_unread() && connection.owner != Owner::Nobody;
         let Some(tcb) = connection.tcb().filter(|tcb| tcb.has_acknowledged_all()) else { return };
-        if has_unread {
+        if is_unread {
             return;
         }
         let rest = tcb.rest();
@@ -285,6 +295,7 @@ impl Stack {
             Sent::Enough => self.agenda.make_ready(task),
             Sent::Full => self.agenda.keep_turn(task),
             Sent::NoWay => due = due.into_iter().chain([now + NO_WAY_PERIOD]).min(),
+            Sent::NoMemory => due = due.into_iter().chain([now + NO_MEMORY_PERIOD]).min(),
         }
         match due {
             Some(due) if due <= now && sent == Sent::All => self.agenda.make_ready(task),

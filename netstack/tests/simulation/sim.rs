@@ -2,11 +2,15 @@
 //! follows from a seed, so a failing run can be run again.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netstack::{
     Config, ConnectionId, ConnectionState, Duration, Instant, Limits, ListenerId, Received, Stack,
+    VNET_HEADER_BYTES,
 };
+
+use crate::offload;
+use crate::path::too_big;
 
 /// A small generator of numbers (SplitMix64); good enough for faults.
 pub struct Random(u64);
@@ -44,7 +48,32 @@ pub struct Faults {
 impl Faults {
     pub const NONE: Self = Self { loss: 0, duplication: 0, corruption: 0, reordering: 0 };
     pub const ROUGH: Self = Self { loss: 8, duplication: 4, corruption: 3, reordering: 15 };
+
+    /// What arrives of a frame, each with what it takes longer than usual.
+    pub fn apply(&self, random: &mut Random, frame: &[u8]) -> Vec<(Duration, Vec<u8>)> {
+        if random.percent(self.loss) {
+            return Vec::new();
+        }
+        let copies = 1 + usize::from(random.percent(self.duplication));
+        let copy = |_| {
+            let mut frame = frame.to_vec();
+            // Ethernet's own checksum guards its header and ARP; the wire damages what lies behind.
+            if frame[12..14] != [8, 6] && random.percent(self.corruption) {
+                let at = 14 + random.below(frame.len() - 14);
+                frame[at] ^= 1 << random.below(8);
+            }
+            let mut late = Duration::ZERO;
+            if random.percent(self.reordering) {
+                late += Duration::from_micros(random.below(3000) as u64);
+            }
+            (late, frame)
+        };
+        (0..copies).map(copy).collect()
+    }
 }
+
+/// What is lost, decided frame by frame.
+pub type Filter = Box<dyn FnMut(&[u8]) -> bool>;
 
 /// Hosts on one wire. Every frame reaches all the other hosts.
 pub struct Net {
@@ -57,6 +86,16 @@ pub struct Net {
     pub random: Random,
     /// Frames that were sent, if they are recorded.
     pub record: Option<Vec<Vec<u8>>>,
+    /// Frames that are lost beside those that the faults take.
+    pub drops: Option<Filter>,
+    /// Where [`Net::establish`] finds the server.
+    pub server: IpAddr,
+    /// Hosts whose frames begin with virtio-net headers.
+    pub offloading: Vec<bool>,
+    /// The wire cuts such frames as a TAP does, or else both hosts share their memory.
+    pub cuts: bool,
+    /// A router on the way takes no larger packets than this, and says so.
+    pub path_mtu: Option<usize>,
     flying: BTreeMap<(Instant, u64), (usize, Vec<u8>)>,
     sent: u64,
 }
@@ -72,6 +111,11 @@ impl Net {
             unplugged: None,
             random: Random::new(seed),
             record: None,
+            drops: None,
+            server: address_of(1).into(),
+            offloading: Vec::new(),
+            cuts: true,
+            path_mtu: None,
             flying: BTreeMap::new(),
             sent: 0,
         }
@@ -86,9 +130,39 @@ impl Net {
         net
     }
 
+    /// The same with IPv6 addresses that are given.
+    pub fn pair_ipv6(seed: u64, faults: Faults, limits: &Limits) -> Self {
+        let mut net = Self::pair(seed, faults, limits);
+        net.server = ipv6_address_of(1).into();
+        for (host, stack) in (0..).zip(&mut net.hosts) {
+            stack.set_ipv6(ipv6_address_of(host), 64, None).expect("a usual address");
+        }
+        net
+    }
+
+    /// Two hosts of which these have offloads.
+    pub fn pair_offloading(seed: u64, offloading: [bool; 2], limits: &Limits) -> Self {
+        let mut net = Self::new(seed, Faults::NONE);
+        for (host, offload) in (0..).zip(offloading) {
+            let config = Config { offload, ..net.config(host, limits.clone()) };
+            net.add(host, config);
+        }
+        net
+    }
+
+    fn config(&mut self, number: u8, limits: Limits) -> Config {
+        Config { limits, ..Config::new(mac_of(number), 1500, self.random.next()) }
+    }
+
     /// Adds host `number` with its address, [`address_of`].
     pub fn add_host(&mut self, number: u8, limits: Limits) -> usize {
-        let config = Config { limits, ..Config::new(mac_of(number), 1500, self.random.next()) };
+        let config = self.config(number, limits);
+        self.add(number, config)
+    }
+
+    fn add(&mut self, number: u8, config: Config) -> usize {
+        self.offloading.resize(self.hosts.len(), false);
+        self.offloading.push(config.offload);
         let mut stack = Stack::new(config, self.now).expect("the limits are sound");
         stack.set_ipv4(address_of(number), 24, Some(address_of(200))).expect("a usual address");
         self.hosts.push(stack);
@@ -117,7 +191,11 @@ impl Net {
     pub fn run_until(&mut self, time: Duration, mut done: impl FnMut(&mut Self) -> bool) {
         let limit = self.now + time;
         while !done(self) {
-            assert!(self.step(limit), "nothing more happens, or {time} are over");
+            // The last step may have been the one.
+            if !self.step(limit) {
+                assert!(done(self), "nothing more happens, or {time} are over");
+                return;
+            }
         }
     }
 
@@ -148,31 +226,47 @@ impl Net {
             record.push(frame.clone());
         }
         for to in (0..self.hosts.len()).filter(|to| *to != from) {
-            let unplugged = self.unplugged.is_some_and(|host| host == from || host == to);
-            if unplugged || self.random.percent(self.faults.loss) {
+            let is_unplugged = self.unplugged.is_some_and(|host| host == from || host == to);
+            if is_unplugged {
                 continue;
             }
-            let copies = 1 + usize::from(self.random.percent(self.faults.duplication));
-            for _ in 0..copies {
-                let mut frame = frame.clone();
-                // Ethernet's own checksum guards its header and ARP; the wire damages what lies behind.
-                if frame[12..14] == [8, 0] && self.random.percent(self.faults.corruption) {
-                    let at = 14 + self.random.below(frame.len() - 14);
-                    frame[at] ^= 1 << self.random.below(8);
-                }
-                let mut delay = self.delay;
-                if self.random.percent(self.faults.reordering) {
-                    delay += Duration::from_micros(self.random.below(3000) as u64);
-                }
-                self.sent += 1;
-                self.flying.insert((self.now + delay, self.sent), (to, frame));
+            let [sends, takes] = [from, to].map(|host| self.is_offloading(host));
+            if sends && takes && !self.cuts {
+                self.carry(to, &frame, &[]);
+                continue;
             }
+            let pieces = if sends { offload::cut(&frame) } else { vec![frame.clone()] };
+            for piece in pieces {
+                if let Some(answer) = self.path_mtu.and_then(|mtu| too_big(mtu, &piece)) {
+                    let header: &[u8] = if sends { &[0; VNET_HEADER_BYTES] } else { &[] };
+                    self.carry(from, &answer, header);
+                } else {
+                    self.carry(to, &piece, if takes { &[0; VNET_HEADER_BYTES] } else { &[] });
+                }
+            }
+        }
+    }
+
+    fn is_offloading(&self, host: usize) -> bool {
+        self.offloading.get(host).is_some_and(|offloading| *offloading)
+    }
+
+    /// Takes a frame to a host, behind this header, with faults.
+    fn carry(&mut self, to: usize, frame: &[u8], header: &[u8]) {
+        if self.drops.as_mut().is_some_and(|drops| drops(frame)) {
+            return;
+        }
+        for (late, frame) in self.faults.apply(&mut self.random, frame) {
+            self.sent += 1;
+            let at = self.now + self.delay + late;
+            self.flying.insert((at, self.sent), (to, [header, &frame].concat()));
         }
     }
 
     /// A connection of host 0 to a listener of host 1: both ends, established.
     pub fn establish(&mut self, listener: ListenerId, port: u16) -> (ConnectionId, ConnectionId) {
-        let client = self.hosts[0].connect(self.now, remote(1, port), None).expect("room for it");
+        let to = SocketAddr::new(self.server, port);
+        let client = self.hosts[0].connect(self.now, to, None).expect("room for it");
         let mut server = None;
         self.run_until(Duration::from_secs(600), |net| {
             server = server.or_else(|| net.hosts[1].accept(listener));
@@ -188,6 +282,10 @@ pub fn mac_of(host: u8) -> [u8; 6] {
 
 pub fn address_of(host: u8) -> Ipv4Addr {
     Ipv4Addr::new(10, 0, 0, host + 1)
+}
+
+pub fn ipv6_address_of(host: u8) -> Ipv6Addr {
+    Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, u16::from(host) + 1)
 }
 
 pub fn remote(host: u8, port: u16) -> SocketAddr {

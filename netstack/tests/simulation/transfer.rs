@@ -6,9 +6,14 @@ use netstack::{CloseReason, ConnectionState, Duration, Limits};
 
 use crate::sim::{Faults, Net, Side, bytes, small_limits};
 
-/// A transfer in both directions; both sides finish, and nothing is left but TIME-WAIT, then nothing.
+/// A transfer in both directions between two hosts with IPv4 addresses.
 fn transfer(seed: u64, faults: Faults, limits: &Limits, len: usize) {
-    let mut net = Net::pair(seed, faults, limits);
+    exchange(&mut Net::pair(seed, faults, limits), seed, len);
+}
+
+/// A transfer in both directions; both sides finish, and nothing is left but TIME-WAIT, then nothing.
+pub fn exchange(net: &mut Net, seed: u64, len: usize) {
+    let faults = net.faults;
     let listener = net.hosts[1].listen(80, 4).unwrap();
     let (client, server) = net.establish(listener, 80);
     let up = bytes(&mut net.random, len);
@@ -36,11 +41,12 @@ fn transfer(seed: u64, faults: Faults, limits: &Limits, len: usize) {
     for host in &net.hosts {
         let counters = host.counters();
         assert_eq!((counters.connections, counters.time_wait), (0, 0), "seed {seed}: {counters:?}");
+        assert_eq!(counters.buffer_bytes, 0, "seed {seed}");
     }
 }
 
 /// How many seeds to try; NETSTACK_SEEDS asks for a longer run.
-fn seeds(usual: u64) -> u64 {
+pub fn seeds(usual: u64) -> u64 {
     std::env::var("NETSTACK_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(usual)
 }
 
@@ -56,6 +62,13 @@ fn arrives_over_a_rough_wire() {
     }
 }
 
+#[test]
+fn arrives_over_a_rough_wire_with_ipv6() {
+    for seed in 0..seeds(100) {
+        exchange(&mut Net::pair_ipv6(seed, Faults::ROUGH, &patient_limits()), seed, 20_000);
+    }
+}
+
 /// Three duplicate acknowledgements while only the FIN is in flight make smoltcp forget it.
 #[test]
 fn a_fin_that_is_forgotten_is_sent_again() {
@@ -63,7 +76,7 @@ fn a_fin_that_is_forgotten_is_sent_again() {
 }
 
 /// Small, and so patient that a run of bad luck is not taken for a dead peer.
-fn patient_limits() -> Limits {
+pub fn patient_limits() -> Limits {
     Limits {
         handshake_timeout: Duration::from_secs(300),
         peer_timeout: Duration::from_secs(1000),

@@ -8,6 +8,7 @@
 //! | [`elf`] | the tender's ELF reader, then policy and filter of what it accepts |
 //! | [`command_line`] | the tender's options |
 //! | [`gateway`] | a gateway that serves a hostile guest |
+//! | [`netstack`] | the TCP/IP stack, with its owner and time |
 //! | [`ring`] | the ring wire, whose memory a hostile guest writes to |
 //!
 //! [`mutation`] makes inputs from valid ones, for the bounded runs.
@@ -17,6 +18,7 @@ pub mod command_line;
 pub mod elf;
 pub mod gateway;
 pub mod mutation;
+pub mod netstack;
 pub mod ring;
 
 /// What became of an input. Both are right; a run that sees only one of them tests little.
@@ -47,8 +49,14 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 5] =
-    [abi::TARGET, elf::TARGET, command_line::TARGET, gateway::TARGET, ring::TARGET];
+pub const TARGETS: [Target; 6] = [
+    abi::TARGET,
+    elf::TARGET,
+    command_line::TARGET,
+    gateway::TARGET,
+    netstack::TARGET,
+    ring::TARGET,
+];
 
 /// Checks that a text for people is one line that a terminal shows as it is.
 ///

@@ -73,6 +73,11 @@ fn gateway() {
 }
 
 #[test]
+fn netstack() {
+    run("netstack");
+}
+
+#[test]
 fn ring() {
     run("ring");
 }

@@ -1,7 +1,8 @@
 //! A static site: a tar archive on a block device, indexed once and read in place.
 //!
 //! Serves regular files. Links, devices and sparse files in the image are skipped with a warning;
-//! names that climb (`..`) refuse the whole image. Nothing of a file is kept in memory.
+//! names that climb (`..`) refuse the whole image. Small files that are asked for stay in memory, as
+//! many as [`Site::keep_small_files`] allows.
 //!
 //! # Entity tags
 //! A file's tag is a hash of its pax record `NABLA.etag` if the image's maker wrote one (a
@@ -10,6 +11,7 @@
 //! when anything before it in the image changes size; an image made with all times set to zero
 //! needs the record, or a change that keeps a file's size may go unnoticed by caches.
 
+mod cache;
 mod error;
 mod index;
 mod scan;
@@ -21,6 +23,8 @@ pub use scan::ScanLimits;
 
 use alloc::string::String;
 use core::fmt;
+
+use cache::Cache;
 
 use crate::mime;
 use crate::outbox::{NoMemory, Outbox};
@@ -35,6 +39,7 @@ const INDEX_NAME: &str = "index.html";
 pub struct Site<B> {
     device: B,
     index: Index,
+    cache: Cache,
 }
 
 /// What a path leads to.
@@ -92,7 +97,18 @@ impl<B: BlockRead> Site<B> {
     /// Reads every header and no file. An image of zeros is an empty site.
     pub fn open(device: B, limits: &ScanLimits) -> Result<Site<B>, ScanError> {
         let index = scan::scan(&device, limits)?;
-        Ok(Site { device, index })
+        Ok(Site { device, index, cache: Cache::default() })
+    }
+
+    /// Keeps files that are small enough for one read in memory once they were asked for, up to so
+    /// many bytes in all.
+    pub fn keep_small_files(&mut self, bytes_max: usize) {
+        self.cache = Cache::new(bytes_max);
+    }
+
+    /// Bytes of the files that are kept in memory.
+    pub fn kept_bytes(&self) -> usize {
+        self.cache.bytes()
     }
 
     /// What is in the image.
@@ -129,6 +145,34 @@ impl<B: BlockRead> Site<B> {
             Some(file) => Resolution::Found { file, content_type: mime::content_type(INDEX_NAME) },
             None => Resolution::Missing,
         })
+    }
+
+    /// Moves the first bytes of a file's `span` to `outbox`, as [`Self::read_into`] does, or from
+    /// memory if the file is kept there. A whole file that came in one piece is kept from now on.
+    pub(crate) fn read_file(
+        &self,
+        file: &File,
+        span: &mut Span,
+        outbox: &mut Outbox,
+        bytes_max: usize,
+    ) -> Result<(), ReadError> {
+        let first = (span.device_offset - file.device_offset) as usize;
+        let kept = self.cache.with(file.device_offset, |contents| {
+            let part = contents.get(first..)?.get(..span.len as usize)?;
+            (part.len() <= bytes_max).then(|| outbox.push(part))
+        });
+        if let Some(Some(pushed)) = kept {
+            pushed?;
+            *span = Span::EMPTY;
+            return Ok(());
+        }
+        let mark = outbox.len();
+        let is_whole = span.len == file.size_bytes;
+        self.read_into(span, outbox, bytes_max)?;
+        if is_whole && span.len == 0 {
+            self.cache.keep(file.device_offset, &outbox.bytes()[mark..]);
+        }
+        Ok(())
     }
 
     /// Moves the first bytes of `span`, at most about `bytes_max`, from the device to `outbox`.

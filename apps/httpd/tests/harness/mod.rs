@@ -190,9 +190,8 @@ impl Write for ServerEnd {
 }
 
 impl Stream for ServerEnd {
-    async fn finish(&mut self) -> Result<(), ErrorKind> {
+    fn finish(&mut self) {
         self.0.borrow_mut().server_finished = true;
-        Ok(())
     }
 
     fn abort(&mut self) {

@@ -181,7 +181,7 @@ fn answers(binaries: &Binaries) -> Result<()> {
     ensure!(site.ask(&long)?.0.starts_with("HTTP/1.1 414 "));
     let (_, metrics) = site.ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
     let metrics = String::from_utf8(metrics)?;
-    ensure!(metrics.contains("guest_heap_used_bytes "), "{metrics}");
+    check_metrics(&metrics)?;
 
     // Pipelined requests are answered in order on one connection.
     let mut stream = connect(site.port)?;
@@ -192,6 +192,26 @@ fn answers(binaries: &Binaries) -> Result<()> {
         ensure!(body.len() == 100_000 && body.iter().all(|&byte| byte == 7));
     }
     site.stop()
+}
+
+/// Each metric has one description and one type, and none of the network stack's counters is missing.
+fn check_metrics(metrics: &str) -> Result<()> {
+    let mut types = BTreeSet::new();
+    for line in metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let name = line.split(' ').next().unwrap_or_default();
+        ensure!(types.insert(name), "{name} is there twice");
+        ensure!(metrics.contains(&format!("# HELP {name} ")), "{name} is not described");
+    }
+    let counters = netstack::Counters::default();
+    let names = counters.each().map(|counter| match counter.kind {
+        netstack::CounterKind::Total => format!("netstack_{}_total", counter.name),
+        netstack::CounterKind::Current => format!("netstack_{}", counter.name),
+    });
+    for name in names.chain(["guest_heap_used_bytes".into(), "guest_heap_size_bytes".into()]) {
+        ensure!(types.contains(&*name), "{name} is missing in {metrics}");
+        ensure!(metrics.lines().any(|line| line.starts_with(&format!("{name} "))), "{metrics}");
+    }
+    Ok(())
 }
 
 fn large_file(binaries: &Binaries) -> Result<()> {
@@ -253,7 +273,7 @@ fn garbage(binaries: &Binaries) -> Result<()> {
 }
 
 fn slow_clients(binaries: &Binaries) -> Result<()> {
-    let site = Site::start(binaries)?;
+    let site = Site::start_in(binaries, "--mem=4")?;
     let (_, metrics) = site.ask("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")?;
     let limit: usize = String::from_utf8(metrics)?
         .lines()

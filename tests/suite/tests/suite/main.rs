@@ -1,6 +1,7 @@
 //! The suite: guests under the real tender. Each file is one subject; a case is a function from the
 //! binaries to a result, with the needs that must be met for it to run.
 
+mod addresses;
 mod behaviours;
 mod confinement;
 mod economy;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
         .chain(economy::cases())
         .chain(jail::cases())
         .chain(network::cases())
+        .chain(addresses::cases())
         .chain(offload::cases())
         .chain(ring::cases())
         .chain(solo5::cases())

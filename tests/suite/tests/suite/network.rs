@@ -178,11 +178,14 @@ impl Namespace {
             "link set tap0 up",
             "tuntap add down0 mode tap",
         ] {
-            let words: Vec<_> =
-                ["-n", &namespace.0].into_iter().chain(command.split(' ')).collect();
-            ip(&words)?;
+            namespace.configure(command)?;
         }
         Ok(namespace)
+    }
+
+    /// Runs `ip` in it.
+    pub(crate) fn configure(&self, command: &str) -> Result<()> {
+        ip(&["-n", &self.0].into_iter().chain(command.split(' ')).collect::<Vec<_>>())
     }
 
     pub(crate) fn inside<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
