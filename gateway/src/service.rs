@@ -32,7 +32,6 @@ pub(crate) struct Service<'a> {
     poller: Poller,
     wire: Wire,
     wire_readable: bool,
-    /// The longest frame in bytes.
     /// The last wait ended by events.
     has_events: bool,
     /// The poller was asked to tell of room on the wire.

@@ -42,9 +42,7 @@ impl Ends {
             Self::Ring(link) => link.descriptors().into(),
         }
     }
-}
 
-impl Ends {
     /// The doorbell that the gateway rings, if there is one.
     pub(crate) fn guest_doorbell(&self) -> Option<RawFd> {
         match self {

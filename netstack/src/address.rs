@@ -83,13 +83,17 @@ impl Stack {
         Ok(())
     }
 
-    /// The stack's addresses and the lengths of their networks' prefixes, IPv4 first.
+    /// The stack's addresses and the lengths of their networks' prefixes: IPv4 ones first, and those
+    /// of IPv6 that are only good on the wire last.
     pub fn addresses(&self) -> impl Iterator<Item = (IpAddr, u8)> + '_ {
-        let of_kind = |is_ipv4| {
-            let own = self.routes.addresses().iter();
-            own.filter(move |own| own.address.is_ipv4() == is_ipv4)
+        let rank = |own: &OwnAddress| match own.address {
+            IpAddr::V4(_) => 0,
+            IpAddr::V6(address) if !address.is_unicast_link_local() => 1,
+            IpAddr::V6(_) => 2,
         };
-        of_kind(true).chain(of_kind(false)).map(|own| (own.address, own.prefix_len))
+        let of_rank =
+            move |wanted| self.routes.addresses().iter().filter(move |own| rank(own) == wanted);
+        (0..3).flat_map(of_rank).map(|own| (own.address, own.prefix_len))
     }
 
     /// The own address that packets to this destination come from.
@@ -249,12 +253,10 @@ mod tests {
         let address = "2001:db8::2".parse().unwrap();
         stack.set_ipv6(address, 64, "fe80::1".parse().ok()).unwrap();
         let told: std::vec::Vec<_> = stack.addresses().collect();
-        assert_eq!(told, [(ip("fe80::ff:fe00:1"), 64), (ip("2001:db8::2"), 64)]);
+        assert_eq!(told, [(ip("2001:db8::2"), 64), (ip("fe80::ff:fe00:1"), 64)]);
         assert_eq!(stack.routes.next_hop(ip("2001:db8:1::1")), Some(ip("fe80::1")));
-        // Nobody is asked for anything any more.
         stack.poll(Instant::ZERO);
-        assert_eq!(stack.front_frame(), None);
-        assert_eq!(stack.deadline(Instant::ZERO), None);
+        assert!(stack.slaac.is_none() && stack.front_frame().is_none());
         let far = "2001:db8:9::1".parse().ok();
         assert!(stack.set_ipv6(address, 64, far).is_err());
     }

@@ -6,7 +6,6 @@ use core::fmt;
 use core::net::IpAddr;
 
 use crate::routes::RouteError;
-use crate::tcp::buffer::BLOCK_BYTES;
 use crate::wire::vnet::VNET_HEADER_BYTES;
 use crate::{Duration, ETHERNET_HEADER_BYTES};
 
@@ -83,9 +82,13 @@ pub struct Limits {
     /// Bytes of a connection that the peer has not acknowledged yet. The buffer grows with the
     /// congestion window.
     pub send_buffer_bytes: usize,
-    /// Bytes that all connections' buffers may hold together, apart from the first 4 KiB of each,
-    /// which every connection is entitled to.
+    /// Bytes that all connections' buffers may hold together, apart from those of
+    /// `small_buffers_bytes`.
     pub buffers_bytes: usize,
+    /// Bytes that buffers of 4 KiB may hold together: what each connection begins with in each
+    /// direction, so that large buffers do not starve it. Beyond it, what comes is dropped and sent
+    /// again, and writers wait.
+    pub small_buffers_bytes: usize,
     /// Outgoing frames that wait for the wire. Beyond it, connections wait for their turn.
     pub frames_queued: usize,
     /// UDP sockets.
@@ -114,6 +117,7 @@ impl Default for Limits {
             receive_buffer_bytes: 1 << 20,
             send_buffer_bytes: 1 << 20,
             buffers_bytes: 16 << 20,
+            small_buffers_bytes: 16 << 20,
             frames_queued: 256,
             udp_sockets: 16,
             udp_datagrams: 32,
@@ -130,11 +134,11 @@ impl Limits {
     /// About how much memory a stack with these limits and this MTU holds when all of them are reached.
     pub fn worst_case_bytes(&self, mtu: usize) -> usize {
         const PER_SLOT: usize = 1024;
-        let connection = PER_SLOT + 2 * BLOCK_BYTES;
         let udp = self.udp_buffer_bytes.saturating_mul(2).saturating_add(PER_SLOT);
         self.connections
-            .saturating_mul(connection)
+            .saturating_mul(PER_SLOT)
             .saturating_add(self.buffers_bytes)
+            .saturating_add(self.small_buffers_bytes)
             .saturating_add(self.time_wait.saturating_mul(PER_SLOT))
             .saturating_add(self.udp_sockets.saturating_mul(udp))
             .saturating_add(self.frames_bytes(mtu, true))
@@ -163,6 +167,7 @@ impl Limits {
             ("send_buffer_bytes", self.send_buffer_bytes),
             ("udp_buffer_bytes", self.udp_buffer_bytes),
             ("buffers_bytes", self.buffers_bytes),
+            ("small_buffers_bytes", self.small_buffers_bytes),
         ];
         for (name, value, min) in counts {
             check_range(name, value, min, COUNT_MAX)?;

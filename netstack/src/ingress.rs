@@ -8,7 +8,9 @@ use crate::stack::Stack;
 use crate::tcp::flow::Flow;
 use crate::wire::arp::{self, Arp};
 use crate::wire::icmp::{self, Message, Quoted, Reason};
-use crate::wire::ip::{self, Content, Envelope, Link, Packet, Refusal, is_host, protocol};
+use crate::wire::ip::{
+    self, Content, Envelope, Link, Packet, Refusal, is_host, is_unicast, protocol,
+};
 use crate::wire::{segment, vnet};
 
 /// The least that an IPv4 and an IPv6 path takes, in bytes (RFC 791, RFC 8200).
@@ -238,8 +240,4 @@ fn path_mtu(about: &Quoted, mtu: usize) -> usize {
         }
         IpAddr::V4(_) => mtu.max(PATH_MTU_MIN),
     }
-}
-
-pub(crate) fn is_unicast(mac: [u8; 6]) -> bool {
-    mac[0] & 1 == 0 && mac != [0; 6]
 }

@@ -7,14 +7,13 @@ use smoltcp::time::Instant;
 
 use crate::agenda::Task;
 use crate::config::ConfigError;
-use crate::ingress::is_unicast;
 use crate::neighbour::Kind;
 use crate::routes::{OwnAddress, Prefix, Route};
 use crate::slaac::address::{ALL_NODES, ALL_ROUTERS, link_local, solicited_node};
 use crate::slaac::{Slaac, Step};
 use crate::stack::Stack;
 use crate::wire::icmp;
-use crate::wire::ip::{self, Content, Envelope, Link, Packet, Refusal, protocol};
+use crate::wire::ip::{self, Content, Envelope, Link, Packet, Refusal, is_unicast, protocol};
 
 impl Stack {
     /// Begins to find IPv6 addresses by itself: a link-local one, and one in each network that a

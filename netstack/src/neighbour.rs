@@ -17,6 +17,7 @@ use hashbrown::HashTable;
 use smoltcp::time::{Duration, Instant};
 
 use crate::siphash::HashKey;
+use crate::wire::ip::{is_host, is_unicast};
 
 pub(crate) const NEIGHBOURS_DEFAULT: usize = 256;
 const NEIGHBOURS_MIN: usize = 4;
@@ -166,7 +167,7 @@ impl Neighbours {
         mac: Option<[u8; 6]>,
         kind: Kind,
     ) -> bool {
-        if !is_neighbour(address) || mac.is_some_and(|mac| !is_unicast(mac)) {
+        if !is_host(address) || mac.is_some_and(|mac| !is_unicast(mac)) {
             return false;
         }
         let mut slot = self.find(address);
@@ -440,25 +441,6 @@ fn hash_of(key: &HashKey, address: IpAddr) -> u64 {
             key.hash(&[(bits >> 64) as u64, bits as u64])
         }
     }
-}
-
-/// Whether a host on the wire can have this address.
-fn is_neighbour(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            // 0 is "this network", 127 the host itself, 224 and up groups, reserved and broadcast.
-            let [first, ..] = address.octets();
-            first != 0 && first != 127 && first < 224
-        }
-        IpAddr::V6(address) => {
-            let is_none = address.is_unspecified() || address.is_loopback();
-            !(is_none || address.is_multicast() || address.to_ipv4_mapped().is_some())
-        }
-    }
-}
-
-fn is_unicast(mac: [u8; 6]) -> bool {
-    mac[0] & 1 == 0 && mac != [0; 6]
 }
 
 #[cfg(test)]

@@ -137,6 +137,8 @@ struct Query {
     next_at: Instant,
     /// A server said that it cannot tell.
     refused: bool,
+    /// The attempt was not made: its server cannot be reached yet.
+    unsent: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -209,6 +211,7 @@ impl Resolver {
                 attempt: None,
                 next_at: now,
                 refused: false,
+                unsent: false,
             }),
         )
     }
@@ -275,6 +278,33 @@ impl Resolver {
             }
         }
         None
+    }
+
+    /// A datagram of [`Self::poll`] could not be sent yet: it does not count.
+    pub(crate) fn note_unsent(&mut self, outgoing: &Outgoing) {
+        let is_it = |attempt: Attempt| {
+            attempt.local_port == outgoing.local_port && attempt.server == outgoing.server
+        };
+        for slot in &mut self.slots {
+            if let State::Asking(query) = &mut slot.state
+                && query.attempt.is_some_and(is_it)
+            {
+                query.attempt = None;
+                query.attempts = query.attempts.saturating_sub(1);
+                query.unsent = true;
+            }
+        }
+    }
+
+    /// What could not be sent is due again.
+    pub(crate) fn retry_unsent(&mut self, now: Instant) {
+        for slot in &mut self.slots {
+            if let State::Asking(query) = &mut slot.state
+                && core::mem::take(&mut query.unsent)
+            {
+                query.next_at = now;
+            }
+        }
     }
 
     /// When [`Self::poll`] has something next.

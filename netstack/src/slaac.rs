@@ -11,6 +11,7 @@ use core::net::Ipv6Addr;
 use smoltcp::time::{Duration, Instant};
 
 use crate::siphash::HashKey;
+use crate::wire::ip::is_unicast;
 
 pub(crate) mod address;
 mod advert;
@@ -325,10 +326,6 @@ fn step_prefix(slot: &mut Option<Prefix>, now: Instant) -> Option<Step> {
     let step = slot.as_mut()?.step(now);
     slot.take_if(|prefix| prefix.is_void());
     step
-}
-
-fn is_unicast(mac: [u8; 6]) -> bool {
-    mac[0] & 1 == 0 && mac != [0; 6]
 }
 
 #[cfg(test)]

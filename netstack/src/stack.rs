@@ -84,7 +84,7 @@ impl Stack {
             routes: Routes::new()?,
             address_waker: None,
             agenda: Agenda::new(tcp_slots, limits.udp_sockets)?,
-            memory: Memory::new(limits.buffers_bytes),
+            memory: Memory::new(limits.buffers_bytes, limits.small_buffers_bytes),
             table: Table::new(tcp_slots, key)?,
             listeners: Listeners::new(&limits),
             offers,

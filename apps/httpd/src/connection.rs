@@ -4,10 +4,12 @@
 //! before the connection waits for the peer, everything is written. A response that can no longer
 //! be completed ends the connection.
 
-use core::future::Future;
-use core::net::SocketAddr;
-use core::pin::pin;
-use core::task::{Context, Poll};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::{Pin, pin};
+use core::task::{Context, Poll, Waker};
 use core::time::Duration;
 
 use crate::answer::{self, Answer};
@@ -17,7 +19,7 @@ use crate::metrics::Wait;
 use crate::outbox::{NoMemory, Outbox};
 use crate::request::{self, HeadScan, RequestError};
 use crate::response::{Head, Page, Persistence, REFUSAL, Status};
-use crate::server::{Permit, Server};
+use crate::server::{Exchange, Permit, Server};
 use crate::timeout::{Elapsed, Watchdog};
 use crate::world::{BlockRead, Clock, Stream};
 
@@ -30,31 +32,112 @@ const BATCH_BYTES: usize = 4 * 1024;
 /// Time to send is given as if every peer took at least so much.
 const SLOWEST_BYTES_PER_SECOND: u64 = 1024;
 
-/// Serves a connection until it ends. All that it holds while it is idle is in the future, once: what
-/// an `async fn` takes lies there twice when it is moved.
+/// Serves a connection until it ends. Most connections only wait most of the time, so the future
+/// holds little: a peer that has sent something is attended to in a box of its own.
+#[expect(clippy::manual_async_fn, reason = "an async function would hold its arguments twice")]
 pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
-    server: &Server<B, C>,
+    server: Rc<Server<B, C>>,
     permit: Permit,
-    stream: S,
-    peer: SocketAddr,
+    mut stream: S,
 ) -> impl Future<Output = ()> {
-    let mut inbox = Inbox::new(server.config.head.head_bytes_max + 2);
-    let mut connection = Connection::new(server, stream, peer);
     async move {
-        match connection.converse(&mut inbox).await {
-            End::Finish => connection.stream.finish(),
+        let _permit = permit;
+        let sleep = pin!(None);
+        let mut watchdog = Watchdog::new(&server.clock, sleep);
+        // A fresh connection is here to send a request, so it is not given the idle time.
+        let mut end = server.clock.now().saturating_add(server.config.head_timeout);
+        loop {
+            // Silence is borne for less long when there are many connections, also if they came later.
+            let soon = server.clock.now().saturating_add(server.config.crowded_idle_timeout);
+            let until = end.min(soon);
+            let first = poll_fn(|context| match stream.poll_readable(context) {
+                Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+                Poll::Pending => watchdog.poll_elapsed(until, context).map(Err),
+            });
+            match first.await {
+                Ok(Ok(())) => {
+                    let Some(attended) = attend(&server, &mut stream, &mut watchdog) else {
+                        return turn_away(&server, stream);
+                    };
+                    if !attended.await {
+                        return;
+                    }
+                    end = server.clock.now().saturating_add(server.config.idle_timeout);
+                }
+                Ok(Err(_)) => return stream.abort(),
+                Err(Elapsed) if until < end && !server.is_crowded() => {}
+                Err(Elapsed) => {
+                    // Silence before a request is the peer's right.
+                    server.metrics().count_timeout(Wait::Idle);
+                    let _ = poll_once(stream.finish());
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Answers what a peer asks until it has nothing more to ask, and tells whether it may go on later.
+/// `None` if there is no memory for that.
+fn attend<'c, B: BlockRead, C: Clock, S: Stream>(
+    server: &'c Server<B, C>,
+    stream: &'c mut S,
+    watchdog: &'c mut Watchdog<'_, C>,
+) -> Option<Pin<Box<impl Future<Output = bool>>>> {
+    let exchange = server.try_begin()?;
+    boxed(async move {
+        let Exchange { mut inbox, outbox, count } = exchange;
+        let mut connection = Connection { server, stream, outbox, watchdog };
+        let end = connection.converse(&mut inbox).await;
+        match end {
+            End::Idle => {}
+            End::Finish => connection.finish().await,
             End::Linger => connection.linger(&mut inbox).await,
             End::Abort => connection.stream.abort(),
         }
-        // Admits another one only now.
-        drop(permit);
+        server.end(Exchange { inbox, outbox: connection.outbox, count });
+        matches!(end, End::Idle)
+    })
+}
+
+/// A future in a box, unless there is no memory for it. With one thread, what was found free a
+/// moment ago still is.
+fn boxed<F: Future>(future: F) -> Option<Pin<Box<F>>> {
+    Vec::<F>::new().try_reserve_exact(1).ok()?;
+    Some(Box::pin(future))
+}
+
+/// Says that there is no room, as far as that can be done without waiting or memory.
+fn turn_away<B: BlockRead, C: Clock, S: Stream>(server: &Server<B, C>, mut stream: S) {
+    server.metrics().count_request(Status::Unavailable, Duration::ZERO);
+    // What is left unread would make the end a reset, which could overtake the answer.
+    let mut sink = [0; 512];
+    for _ in 0..LINGER_BYTES_MAX / sink.len() {
+        if !matches!(poll_once(stream.read(&mut sink)), Some(Ok(1..))) {
+            break;
+        }
+    }
+    let _ = poll_once(stream.write(REFUSAL.as_bytes()));
+    let _ = poll_once(stream.finish());
+}
+
+/// The output of a future that need not wait.
+fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
 /// Tells a connection that there is no room for it.
-pub(crate) async fn refuse<B: BlockRead, C: Clock, S: Stream>(server: &Server<B, C>, stream: S) {
-    let peer = SocketAddr::from(([0; 4], 0));
-    let mut connection = Connection::new(server, stream, peer);
+pub(crate) async fn refuse<B: BlockRead, C: Clock, S: Stream>(
+    server: &Server<B, C>,
+    mut stream: S,
+) {
+    let sleep = pin!(None);
+    let mut watchdog = Watchdog::new(&server.clock, sleep);
+    let (stream, watchdog) = (&mut stream, &mut watchdog);
+    let mut connection = Connection { server, stream, outbox: Outbox::new(), watchdog };
     match connection.send(REFUSAL.as_bytes()).await {
         Ok(()) => connection.linger(&mut Inbox::new(0)).await,
         Err(Broken) => connection.stream.abort(),
@@ -63,7 +146,9 @@ pub(crate) async fn refuse<B: BlockRead, C: Clock, S: Stream>(server: &Server<B,
 
 /// How a connection comes to its end.
 enum End {
-    /// The peer has closed or been silent for too long.
+    /// Not yet: all is answered, and the peer may ask for more.
+    Idle,
+    /// The peer has closed.
     Finish,
     /// The server closes; the peer may still be sending.
     Linger,
@@ -98,25 +183,18 @@ enum ReceiveError {
     NoMemory,
 }
 
-struct Connection<'s, B, C: Clock, S> {
-    server: &'s Server<B, C>,
-    stream: S,
-    peer: SocketAddr,
+struct Connection<'c, 's, B, C: Clock, S> {
+    server: &'c Server<B, C>,
+    stream: &'c mut S,
     outbox: Outbox,
-    watchdog: Watchdog<'s, C>,
+    watchdog: &'c mut Watchdog<'s, C>,
 }
 
-impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
-    fn new(server: &'s Server<B, C>, stream: S, peer: SocketAddr) -> Self {
-        let watchdog = Watchdog::new(&server.clock);
-        Connection { server, stream, peer, outbox: Outbox::new(), watchdog }
-    }
-
+impl<B: BlockRead, C: Clock, S: Stream> Connection<'_, '_, B, C, S> {
+    /// Answers requests until there is none at hand. At the beginning, something can be read.
     async fn converse(&mut self, inbox: &mut Inbox) -> End {
-        // A fresh connection is here to send a request, so it is not given the idle time.
-        let mut patience = self.server.config.head_timeout;
         loop {
-            let head_len = match self.await_head(inbox, patience).await {
+            let head_len = match self.await_head(inbox).await {
                 Ok(Arrival::Head(len)) => len,
                 Ok(Arrival::Unfit(status, detail)) => return self.reject(status, detail).await,
                 Ok(Arrival::Nothing) => return End::Finish,
@@ -136,16 +214,17 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
                 Ok(Drained::Cut) => return End::Finish,
                 Err(Broken) => return End::Abort,
             }
-            patience = self.server.config.idle_timeout;
+            if inbox.is_empty() {
+                return match self.flush().await {
+                    Ok(()) => End::Idle,
+                    Err(Broken) => End::Abort,
+                };
+            }
         }
     }
 
-    /// Waits for a whole head. It has to begin within `patience`, and then to end in time.
-    async fn await_head(
-        &mut self,
-        inbox: &mut Inbox,
-        patience: Duration,
-    ) -> Result<Arrival, Broken> {
+    /// Waits for a whole head, which has begun and has to end in time.
+    async fn await_head(&mut self, inbox: &mut Inbox) -> Result<Arrival, Broken> {
         let limits = &self.server.config.head;
         let mut scan = HeadScan::default();
         let mut deadline = None;
@@ -160,55 +239,19 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
                 }
             }
             self.flush().await?;
-            if inbox.is_empty() {
-                self.outbox.release();
-            } else if deadline.is_none() {
-                deadline = Some(self.deadline(self.server.config.head_timeout));
-            }
-            let outcome = match deadline {
-                Some(deadline) => self.receive(inbox, deadline).await,
-                None => self.receive_first(inbox, patience).await,
-            };
-            match outcome {
+            let deadline =
+                *deadline.get_or_insert_with(|| self.deadline(self.server.config.head_timeout));
+            match self.receive(inbox, deadline).await {
                 Ok(0) => return Ok(Arrival::Nothing),
-                // Also for an empty line, after which the inbox may be empty again.
-                Ok(_) if deadline.is_none() => {
-                    deadline = Some(self.deadline(self.server.config.head_timeout));
-                }
                 Ok(_) => {}
-                Err(ReceiveError::Late) => return Ok(self.late(deadline.is_some())),
+                Err(ReceiveError::Late) => {
+                    self.server.metrics().count_timeout(Wait::Head);
+                    return Ok(Arrival::Unfit(Status::RequestTimeout, ""));
+                }
                 Err(ReceiveError::Broken) => return Err(Broken),
                 Err(ReceiveError::NoMemory) => return Ok(Arrival::Unfit(Status::Unavailable, "")),
             }
         }
-    }
-
-    /// Reads the first bytes of a request. Silence is borne for less long when there are many
-    /// connections, also if they came later than this one.
-    async fn receive_first(
-        &mut self,
-        inbox: &mut Inbox,
-        patience: Duration,
-    ) -> Result<usize, ReceiveError> {
-        let end = self.deadline(patience);
-        loop {
-            let until = end.min(self.deadline(self.server.config.crowded_idle_timeout));
-            match self.receive(inbox, until).await {
-                Err(ReceiveError::Late) if until < end && !self.server.is_crowded() => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    /// Silence before a request is the peer's right; silence within one is answered.
-    fn late(&self, has_begun: bool) -> Arrival {
-        let metrics = self.server.metrics();
-        if has_begun {
-            metrics.count_timeout(Wait::Head);
-            return Arrival::Unfit(Status::RequestTimeout, "");
-        }
-        metrics.count_timeout(Wait::Idle);
-        Arrival::Nothing
     }
 
     /// Answers one request and records it.
@@ -228,8 +271,15 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         if !is_complete {
             self.server.metrics().aborted.add(1);
         }
-        journal::Entry { peer: self.peer, method, target, answer: &answer, duration, is_complete }
-            .write();
+        journal::Entry {
+            peer: self.stream.peer(),
+            method,
+            target,
+            answer: &answer,
+            duration,
+            is_complete,
+        }
+        .write();
         outcome.map(|()| answer).map_err(|Broken| End::Abort)
     }
 
@@ -249,7 +299,7 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         while rest.len > 0 {
             self.flush().await?;
             if let Err(error) = self.server.read_into(&mut rest, &mut self.outbox) {
-                log::error!("{}: a response is cut short: {error}", self.peer);
+                log::error!("{}: a response is cut short: {error}", self.stream.peer());
                 return Err(Broken);
             }
         }
@@ -268,7 +318,7 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
             return self.give_up().await;
         }
         self.server.metrics().count_request(status, Duration::ZERO);
-        journal::write_rejection(self.peer, &page);
+        journal::write_rejection(self.stream.peer(), &page);
         match self.flush().await {
             Ok(()) => End::Linger,
             Err(Broken) => End::Abort,
@@ -285,7 +335,7 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
 
     /// Says that the heap is full, which takes no heap.
     async fn give_up(&mut self) -> End {
-        log::warn!("{}: no memory for a response", self.peer);
+        log::warn!("{}: no memory for a response", self.stream.peer());
         self.server.metrics().count_request(Status::Unavailable, Duration::ZERO);
         let earlier = self.flush().await;
         self.outbox.release();
@@ -319,10 +369,16 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         }
     }
 
+    async fn finish(&mut self) {
+        let deadline = self.deadline(self.server.config.linger_timeout);
+        // A failure needs no handling: the connection is dropped next.
+        let _ = self.watchdog.guard(deadline, self.stream.finish()).await;
+    }
+
     /// Closes, then reads on for a while, as a reset could overtake the last response
     /// (RFC 9112, section 9.6).
     async fn linger(&mut self, inbox: &mut Inbox) {
-        self.stream.finish();
+        self.finish().await;
         self.outbox.release();
         let deadline = self.deadline(self.server.config.linger_timeout);
         let mut left = LINGER_BYTES_MAX;
@@ -345,20 +401,15 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         inbox: &mut Inbox,
         deadline: Duration,
     ) -> Result<usize, ReceiveError> {
-        let Self { stream, watchdog, .. } = self;
-        let read = |context: &mut Context<'_>| {
-            let Ok(room) = inbox.room() else {
-                return Poll::Ready(Err(ReceiveError::NoMemory));
-            };
-            let outcome = pin!(stream.read(room)).poll(context);
-            match outcome {
-                Poll::Ready(Ok(len)) => inbox.filled(len),
-                Poll::Ready(Err(_)) => {}
-                Poll::Pending => inbox.release_if_empty(),
+        let room = inbox.room().map_err(|NoMemory| ReceiveError::NoMemory)?;
+        match self.watchdog.guard(deadline, self.stream.read(room)).await {
+            Ok(Ok(len)) => {
+                inbox.filled(len);
+                Ok(len)
             }
-            outcome.map_err(|_| ReceiveError::Broken)
-        };
-        watchdog.guard(deadline, read).await.unwrap_or(Err(ReceiveError::Late))
+            Ok(Err(_)) => Err(ReceiveError::Broken),
+            Err(Elapsed) => Err(ReceiveError::Late),
+        }
     }
 
     /// Writes all that waits in the outbox.
@@ -379,9 +430,7 @@ impl<'s, B: BlockRead, C: Clock, S: Stream> Connection<'s, B, C, S> {
         let transfer = Duration::from_secs(bytes.len() as u64 / SLOWEST_BYTES_PER_SECOND);
         let deadline = self.deadline(self.server.config.send_timeout.saturating_add(transfer));
         while !bytes.is_empty() {
-            let Self { stream, watchdog, .. } = self;
-            let write = |context: &mut Context<'_>| pin!(stream.write(bytes)).poll(context);
-            match watchdog.guard(deadline, write).await {
+            match self.watchdog.guard(deadline, self.stream.write(bytes)).await {
                 Ok(Ok(len)) if (1..=bytes.len()).contains(&len) => {
                     self.server.metrics().sent_bytes.add(len as u64);
                     bytes = &bytes[len..];

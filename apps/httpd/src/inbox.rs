@@ -1,14 +1,14 @@
 //! Received bytes of one connection that are not used up yet.
 //!
-//! Without memory while the connection is idle, grows by doubling up to a bound while a head arrives,
-//! and goes back afterwards.
+//! Small at first, grows by doubling up to a bound while a head arrives, and goes back afterwards.
+//! An idle connection has none.
 
 use alloc::vec::Vec;
 
 use crate::outbox::NoMemory;
 
-/// What is read into first. Most requests fit.
-const FIRST_BYTES: usize = 512;
+/// Room to read into at first. Most requests fit.
+const START_BYTES: usize = 512;
 
 pub(crate) struct Inbox {
     /// Initialised in full; received bytes lie in `start..end`.
@@ -20,7 +20,7 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     pub(crate) fn new(bytes_max: usize) -> Inbox {
-        Inbox { storage: Vec::new(), start: 0, end: 0, bytes_max: bytes_max.max(FIRST_BYTES) }
+        Inbox { storage: Vec::new(), start: 0, end: 0, bytes_max: bytes_max.max(START_BYTES) }
     }
 
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -53,7 +53,7 @@ impl Inbox {
 
     /// Room to read into: never empty, unless the inbox is full of unused bytes.
     pub(crate) fn room(&mut self) -> Result<&mut [u8], NoMemory> {
-        if self.is_empty() && self.storage.len() > FIRST_BYTES {
+        if self.is_empty() && self.storage.len() > START_BYTES {
             self.storage = Vec::new();
         }
         if self.start > 0 {
@@ -67,21 +67,13 @@ impl Inbox {
         Ok(&mut self.storage[self.end..])
     }
 
-    /// Gives the memory back, if no bytes are in it.
-    pub(crate) fn release_if_empty(&mut self) {
-        if self.is_empty() {
-            self.clear();
-            self.storage = Vec::new();
-        }
-    }
-
     /// Says that `len` bytes of the room were filled.
     pub(crate) fn filled(&mut self, len: usize) {
         self.end = self.storage.len().min(self.end + len);
     }
 
     fn grow(&mut self) -> Result<(), NoMemory> {
-        let len = (self.storage.len() * 2).clamp(FIRST_BYTES, self.bytes_max);
+        let len = (self.storage.len() * 2).clamp(START_BYTES, self.bytes_max);
         let more = len.saturating_sub(self.storage.len());
         self.storage.try_reserve_exact(more).map_err(|_| NoMemory)?;
         self.storage.resize(len, 0);
@@ -125,18 +117,7 @@ mod tests {
         }
         assert_eq!(inbox.bytes().len(), 1500);
         inbox.consume(1500);
-        assert_eq!(inbox.room().unwrap().len(), FIRST_BYTES);
-    }
-
-    #[test]
-    fn an_idle_inbox_holds_nothing_and_a_waiting_one_keeps_its_bytes() {
-        let mut inbox = Inbox::new(1500);
-        receive(&mut inbox, b"GET");
-        inbox.release_if_empty();
-        assert_eq!(inbox.bytes(), b"GET");
-        inbox.consume(3);
-        inbox.release_if_empty();
-        assert_eq!(inbox.storage.capacity(), 0);
+        assert_eq!(inbox.room().unwrap().len(), START_BYTES);
     }
 
     #[test]

@@ -12,13 +12,13 @@
 //! - [`server`]: what connections share; admits or refuses them. The entry point.
 //! - `connection`, behind [`Server::serve`]: the loop of one connection, bytes to bytes.
 //! - [`request`], [`path`], [`range`], [`conditional`], [`date`], [`mime`]: pure parsers.
-//! - [`response`], [`metrics`], [`network_metrics`]: what goes out.
+//! - [`response`], [`metrics`]: what goes out.
 //! - [`site`]: the tar image, its index and its reader.
 //! - [`timeout`]: one lazily armed timer a connection.
 //!
 //! # Use
 //! ```
-//! # use core::{future::{self, Future, Ready}, net::SocketAddr, time::Duration};
+//! # use core::{future::{self, Future, Ready}, time::Duration};
 //! # use httpd::{BlockError, BlockRead, Clock, Stream};
 //! # struct Disk;
 //! # impl BlockRead for Disk {
@@ -34,7 +34,7 @@
 //! #     fn sleep(&self, _: Duration) -> Self::Sleep { future::pending() }
 //! # }
 //! # fn spawn(_: impl Future<Output = ()>) {}
-//! # fn connections<S>() -> impl Iterator<Item = (S, SocketAddr)> { core::iter::empty() }
+//! # fn connections<S>() -> impl Iterator<Item = S> { core::iter::empty() }
 //! # fn example<S: Stream>() -> Result<(), httpd::ScanError> {
 //! use httpd::{Config, ScanLimits, Server, Site};
 //! use std::rc::Rc;
@@ -43,11 +43,11 @@
 //! let server = Server::new(Config::default(), site, Time)
 //!     .with_extra_metrics(|out| writeln!(out, "heap_used_bytes {}", 42));
 //! let server = Rc::new(server);
-//! for (stream, peer) in connections::<S>() {
+//! for stream in connections::<S>() {
 //!     let server = Rc::clone(&server);
 //!     match server.try_admit() {
-//!         Some(permit) => spawn(async move { server.serve(permit, stream, peer).await }),
-//!         None => spawn(async move { server.refuse(stream).await }),
+//!         Some(permit) => spawn(server.serve(permit, stream)),
+//!         None => spawn(server.refuse(stream)),
 //!     }
 //! }
 //! # Ok(())
@@ -68,7 +68,6 @@ mod inbox;
 mod journal;
 pub mod metrics;
 pub mod mime;
-pub mod network_metrics;
 mod outbox;
 pub mod path;
 pub mod range;

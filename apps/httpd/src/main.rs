@@ -1,7 +1,6 @@
 //! The unikernel: a site image on the block device `site`, served on the network device `service`.
 //!
-//! Arguments: `--port=80`, and those of the runtime (`--log=LEVEL`, and what [`guest_rt::net`] lists;
-//! if nothing is said it asks DHCP and IPv6 routers for addresses).
+//! Arguments: `--port=80`, and those of the runtime (`--log=LEVEL`, and those of [`net`]).
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
@@ -15,70 +14,57 @@ use alloc::string::{String, ToString};
 use core::cell::Cell;
 use core::convert::Infallible;
 use core::net::{Ipv4Addr, SocketAddr};
+use core::task::{Context, Poll};
 
 use guest_rt::embedded_io_async::{ErrorType, Read, Write};
-use guest_rt::net::{self, Limits, Net, TcpListener, TcpStream};
+use guest_rt::net::{self, Counter, CounterKind, Limits, Net, TcpListener, TcpStream};
 use guest_rt::time::{self, Duration, Instant};
 use guest_rt::{args, block, log, task};
-use httpd::{
-    BlockError, BlockRead, Clock, Config, ScanLimits, Server, Site, Stream, network_metrics,
-};
+use httpd::{BlockError, BlockRead, Clock, Config, ScanLimits, Server, Site, Stream};
 
 guest_rt::manifest! {
     net "service",
     block "site" read_only,
 }
 
-/// Buffers of a connection in the stack, at most.
-const RECEIVE_BUFFER_BYTES: usize = 8 << 10;
-const SEND_BUFFER_BYTES: usize = 32 << 10;
-/// The memory of a response on its way, at most.
-const RESPONSE_BUFFER_BYTES: usize = 32 << 10;
-/// What a connection is counted with: one that is idle takes half of it, and few have buffers at one
-/// time. Those that find no memory for them are answered 503, or wait.
-const CONNECTION_BYTES: usize = 3 << 10;
-const CONNECTIONS_MAX: usize = 16_384;
-/// Spare connections, being refused or closing: a few, and one for so many that are served, up to a
-/// limit.
-const SPARE_MIN: usize = 4;
-const SPARE_SHARE: usize = 4;
-const SPARE_MAX: usize = 64;
-/// The part of the heap that buffers leave alone, for what cannot be refused, and its most.
-const KEPT_SHARE: usize = 8;
-const KEPT_BYTES_MAX: usize = 8 << 20;
+/// The most that one connection buffers in the stack.
+const RECEIVE_BUFFER_BYTES: usize = 64 << 10;
+const SEND_BUFFER_BYTES: usize = 256 << 10;
+/// The memory of a response on its way, at most; the stack buffers, too.
+const RESPONSE_BUFFER_BYTES: usize = 16 << 10;
+/// What a request and its response may take beside the stack's buffers.
+const EXCHANGE_BYTES: usize = RESPONSE_BUFFER_BYTES + (19 << 10);
+/// What a connection takes in all while it is idle.
+const CONNECTION_BYTES: usize = 1100;
+const CONNECTIONS_MAX: usize = 50_000;
+/// Spare connections, being refused or closing: one for so many that are served.
+const SPARE_SHARE: usize = 16;
 const BACKLOG: usize = 1024;
-/// The share of the heap, and the most, for small files that were asked for.
-const SMALL_FILES_SHARE: usize = 8;
+/// The most memory for small files that were asked for.
 const SMALL_FILES_BYTES_MAX: usize = 16 << 20;
 
 #[guest_rt::main]
 async fn main() -> Result<Infallible, String> {
     let port = port()?;
     let mut site = open_site()?;
-    let small_files_bytes =
-        (guest_rt::heap_usage().1 / SMALL_FILES_SHARE).min(SMALL_FILES_BYTES_MAX);
-    site.keep_small_files(small_files_bytes);
     log::info!("site: {} files and folders", site.index().len());
 
-    guest_rt::keep_for_small((guest_rt::heap_usage().1 / KEPT_SHARE).min(KEPT_BYTES_MAX));
-    let connections_max = connections_that_fit(small_files_bytes);
-    let limits = Limits {
-        connections: connections_max + spare_connections(connections_max),
-        half_open: connections_max.min(1024),
-        time_wait: connections_max.min(1024),
-        receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
-        send_buffer_bytes: SEND_BUFFER_BYTES,
-        ..net::limits()
-    };
-    let net = net::open_with("service", limits).map_err(|e| e.to_string())?;
+    let shares = Shares::of_free_memory();
+    site.keep_small_files(shares.small_files_bytes);
+    let net = net::open_with("service", shares.limits()).map_err(|e| e.to_string())?;
     let mut listener = net.listen(port, BACKLOG).map_err(|e| e.to_string())?;
     let (address, prefix_len) = net.address().await;
+    let connections_max = shares.connections;
     log::info!(
         "listening on {address}/{prefix_len} port {port}, at most {connections_max} connections"
     );
 
-    let config =
-        Config { connections_max, buffer_bytes: RESPONSE_BUFFER_BYTES, ..Config::default() };
+    let config = Config {
+        connections_max,
+        exchanges_max: shares.exchanges,
+        buffer_bytes: RESPONSE_BUFFER_BYTES,
+        ..Config::default()
+    };
     let server = Server::new(config, site, GuestClock::new()).with_extra_metrics(Box::new(
         move |out: &mut dyn core::fmt::Write| write_runtime_metrics(&net, out),
     ));
@@ -88,17 +74,13 @@ async fn main() -> Result<Infallible, String> {
 async fn accept(listener: &mut TcpListener, server: Rc<Server<Disk, GuestClock>>) -> ! {
     loop {
         let stream = listener.accept().await;
-        let server = Rc::clone(&server);
-        let task = match server.try_admit() {
-            Some(permit) => task::try_spawn(async move {
-                let unknown = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-                let peer = stream.remote().unwrap_or(unknown);
-                server.serve(permit, Peer(stream), peer).await;
-            }),
-            None => task::try_spawn(async move { server.refuse(Peer(stream)).await }),
+        let (server, peer) = (Rc::clone(&server), Peer(stream));
+        let spawned = match server.try_admit() {
+            Some(permit) => task::try_spawn(server.serve(permit, peer)),
+            None => task::try_spawn(server.refuse(peer)),
         };
-        if let Err(error) = task {
-            log::warn!("a connection is turned away: {error}");
+        if spawned.is_err() {
+            log::warn!("no memory for a connection");
         }
     }
 }
@@ -121,17 +103,43 @@ fn open_site() -> Result<Site<Disk>, String> {
     })
 }
 
-/// How many connections are served at most: as many as fit into three quarters of the memory that
-/// the site's index has left.
-fn connections_that_fit(small_files_bytes: usize) -> usize {
-    let (used_bytes, heap_bytes) = guest_rt::heap_usage();
-    let free_bytes = heap_bytes.saturating_sub(used_bytes + small_files_bytes) / 4 * 3;
-    (free_bytes / CONNECTION_BYTES).clamp(1, CONNECTIONS_MAX)
+/// What the memory that the site's index has left is for. Requests and buffers come and go, so far
+/// more connections can be idle than busy. The last quarter is for what is small and cannot be
+/// refused, such as timers.
+struct Shares {
+    connections: usize,
+    exchanges: usize,
+    buffers_bytes: usize,
+    small_buffers_bytes: usize,
+    small_files_bytes: usize,
 }
 
-/// Connections beyond those that are served: being refused, or closing.
-fn spare_connections(served: usize) -> usize {
-    (SPARE_MIN + served / SPARE_SHARE).min(SPARE_MAX)
+impl Shares {
+    fn of_free_memory() -> Self {
+        let (used_bytes, heap_bytes) = guest_rt::heap_usage();
+        let part_bytes = heap_bytes.saturating_sub(used_bytes) / 16;
+        Self {
+            connections: (3 * part_bytes / CONNECTION_BYTES).clamp(1, CONNECTIONS_MAX),
+            exchanges: (5 * part_bytes / EXCHANGE_BYTES).max(1),
+            buffers_bytes: 2 * part_bytes,
+            small_buffers_bytes: part_bytes,
+            small_files_bytes: part_bytes.min(SMALL_FILES_BYTES_MAX),
+        }
+    }
+
+    fn limits(&self) -> Limits {
+        let connections = self.connections + self.connections.div_ceil(SPARE_SHARE);
+        Limits {
+            connections,
+            half_open: connections.min(1024),
+            time_wait: connections.min(1024),
+            receive_buffer_bytes: RECEIVE_BUFFER_BYTES,
+            send_buffer_bytes: SEND_BUFFER_BYTES,
+            buffers_bytes: self.buffers_bytes.clamp(64 << 10, 1 << 30),
+            small_buffers_bytes: self.small_buffers_bytes.clamp(64 << 10, 1 << 30),
+            ..Limits::default()
+        }
+    }
 }
 
 struct Disk(block::Device);
@@ -212,8 +220,17 @@ impl Write for Peer {
 }
 
 impl Stream for Peer {
-    fn finish(&mut self) {
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), net::Error>> {
+        self.0.poll_readable(context)
+    }
+
+    fn peer(&self) -> SocketAddr {
+        self.0.remote().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+    }
+
+    async fn finish(&mut self) -> Result<(), net::Error> {
         self.0.finish();
+        Ok(())
     }
 
     fn abort(&mut self) {
@@ -229,5 +246,14 @@ fn write_runtime_metrics(net: &Net, out: &mut dyn core::fmt::Write) -> core::fmt
     ] {
         writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}")?;
     }
-    network_metrics::write(out, &net.counters())
+    for Counter { name, help, kind, value } in net.counters().each() {
+        let (suffix, kind) = match kind {
+            CounterKind::Total => ("_total", "counter"),
+            CounterKind::Current => ("", "gauge"),
+        };
+        writeln!(out, "# HELP netstack_{name}{suffix} {help}")?;
+        writeln!(out, "# TYPE netstack_{name}{suffix} {kind}")?;
+        writeln!(out, "netstack_{name}{suffix}{{device=\"{}\"}} {value}", net.name())?;
+    }
+    Ok(())
 }

@@ -78,6 +78,8 @@ pub struct Metrics {
     pub connections_current: Counter,
     /// Connections that were admitted.
     pub connections: Counter,
+    /// Connections with a request or an answer on the way.
+    pub exchanges: Counter,
     /// Connections that were refused for want of room.
     pub refused: Counter,
     /// Responses that ended before their last byte.
@@ -126,6 +128,7 @@ impl Metrics {
         for (name, kind, help, counter) in [
             ("sent_bytes_total", "counter", "Bytes handed to the network.", &self.sent_bytes),
             ("connections", "gauge", "Connections being served.", &self.connections_current),
+            ("exchanges", "gauge", "Connections with a request under way.", &self.exchanges),
             ("connections_total", "counter", "Connections admitted.", &self.connections),
             ("connections_refused_total", "counter", "Connections refused.", &self.refused),
             ("responses_aborted_total", "counter", "Responses cut short.", &self.aborted),

@@ -7,11 +7,12 @@ use alloc::boxed::Box;
 use alloc::rc::Rc;
 use core::cell::Cell;
 use core::fmt::{self, Write};
-use core::net::SocketAddr;
+use core::future::Future;
 use core::time::Duration;
 
 use crate::connection;
 use crate::date;
+use crate::inbox::Inbox;
 use crate::metrics::{Metrics, describe};
 use crate::outbox::Outbox;
 use crate::request::HeadLimits;
@@ -26,6 +27,10 @@ const REFUSALS_MAX: u64 = 64;
 pub struct Config {
     /// The most connections that are served at one time.
     pub connections_max: usize,
+    /// The most requests that are under way at one time: only these need memory for a head and an
+    /// answer, up to [`head_bytes_max`](HeadLimits::head_bytes_max) and
+    /// [`buffer_bytes`](Self::buffer_bytes).
+    pub exchanges_max: usize,
     /// The bounds of request heads.
     pub head: HeadLimits,
     /// The longest request body that is read and thrown away to keep a connection.
@@ -51,6 +56,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             connections_max: 1024,
+            exchanges_max: 1024,
             head: HeadLimits::default(),
             body_bytes_max: 64 * 1024,
             idle_timeout: Duration::from_secs(60),
@@ -75,6 +81,8 @@ pub struct Server<B, C> {
     extra_metrics: Option<ExtraMetrics>,
     started_at: Duration,
     refusals: Cell<u64>,
+    /// The buffers of the last exchange: most begin and end without another between.
+    spare: Cell<Option<(Inbox, Outbox)>>,
     /// The date of the second in which it was last asked for.
     date: Cell<(u64, [u8; date::LEN])>,
 }
@@ -88,6 +96,22 @@ pub struct Permit {
 impl Drop for Permit {
     fn drop(&mut self) {
         self.metrics.connections_current.subtract(1);
+    }
+}
+
+/// What a connection needs beside itself while a request or its answer is on the way.
+pub(crate) struct Exchange {
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    pub(crate) count: Count,
+}
+
+/// One of the exchanges that are under way.
+pub(crate) struct Count(Rc<Metrics>);
+
+impl Drop for Count {
+    fn drop(&mut self) {
+        self.0.exchanges.subtract(1);
     }
 }
 
@@ -107,6 +131,7 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
             extra_metrics: None,
             started_at,
             refusals: Cell::new(0),
+            spare: Cell::new(None),
             date,
         }
     }
@@ -147,24 +172,40 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
     }
 
     /// Serves one connection until it ends. Never fails: what goes wrong ends the connection.
-    pub fn serve<S: Stream>(
-        &self,
-        permit: Permit,
-        stream: S,
-        peer: SocketAddr,
-    ) -> impl Future<Output = ()> {
-        connection::serve(self, permit, stream, peer)
+    pub fn serve<S: Stream>(self: Rc<Self>, permit: Permit, stream: S) -> impl Future<Output = ()> {
+        connection::serve(self, permit, stream)
     }
 
     /// Answers a connection for which there is no room with a 503, and closes it.
-    pub async fn refuse<S: Stream>(&self, mut stream: S) {
+    pub async fn refuse<S: Stream>(self: Rc<Self>, mut stream: S) {
         self.metrics.refused.add(1);
         if self.refusals.get() >= REFUSALS_MAX {
             return stream.abort();
         }
         self.refusals.set(self.refusals.get() + 1);
-        connection::refuse(self, stream).await;
+        connection::refuse(&self, stream).await;
         self.refusals.set(self.refusals.get() - 1);
+    }
+
+    /// Begins to attend to a peer that has sent something, if there is room for one more.
+    pub(crate) fn try_begin(&self) -> Option<Exchange> {
+        if self.metrics.exchanges.get() >= self.config.exchanges_max as u64 {
+            return None;
+        }
+        let (inbox, outbox) = self
+            .spare
+            .take()
+            .unwrap_or_else(|| (Inbox::new(self.config.head.head_bytes_max + 2), Outbox::new()));
+        self.metrics.exchanges.add(1);
+        Some(Exchange { inbox, outbox, count: Count(Rc::clone(&self.metrics)) })
+    }
+
+    /// Ends that. The buffers serve the next one.
+    pub(crate) fn end(&self, exchange: Exchange) {
+        let Exchange { mut inbox, mut outbox, .. } = exchange;
+        inbox.clear();
+        outbox.clear();
+        self.spare.set(Some((inbox, outbox)));
     }
 
     /// The value of a `Date` field, and the same in seconds since 1970.
@@ -200,6 +241,8 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
         writeln!(out, "httpd_uptime_seconds {}.{:03}", uptime.as_secs(), uptime.subsec_millis())?;
         describe(out, "connections_max", "gauge", "Connections that are served at one time.")?;
         writeln!(out, "httpd_connections_max {}", self.config.connections_max)?;
+        describe(out, "exchanges_max", "gauge", "Requests that are under way at one time.")?;
+        writeln!(out, "httpd_exchanges_max {}", self.config.exchanges_max)?;
         describe(out, "site_entries", "gauge", "Files and directories in the site image.")?;
         writeln!(out, "httpd_site_entries {}", self.site.index().len())?;
         describe(out, "kept_bytes", "gauge", "Bytes of small files that are kept in memory.")?;

@@ -5,7 +5,7 @@
 //! kept, and when it ends too early it is armed anew for what is left.
 
 use core::future::{Future, poll_fn};
-use core::pin::Pin;
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll, ready};
 use core::time::Duration;
 
@@ -15,56 +15,59 @@ use crate::world::Clock;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Elapsed;
 
-/// The timer of one connection:
+/// The timer of one connection. Its sleep is pinned by the owner:
 ///
 /// ```
-/// # use core::{task::Poll, time::Duration};
+/// # use core::{pin::pin, time::Duration};
 /// # use httpd::{Clock, timeout::{Elapsed, Watchdog}};
 /// # async fn example<C: Clock>(clock: &C) {
-/// let mut watchdog = Watchdog::new(clock);
+/// let sleep = pin!(None);
+/// let mut watchdog = Watchdog::new(clock, sleep);
 /// let deadline = clock.now() + Duration::from_secs(10);
-/// assert_eq!(watchdog.guard(deadline, |_| Poll::<()>::Pending).await, Err(Elapsed));
+/// assert_eq!(watchdog.guard(deadline, core::future::pending::<()>()).await, Err(Elapsed));
 /// # }
 /// ```
 pub struct Watchdog<'a, C: Clock> {
     clock: &'a C,
-    sleep: Option<C::Sleep>,
+    sleep: Pin<&'a mut Option<C::Sleep>>,
     ends_at: Duration,
 }
 
 impl<'a, C: Clock> Watchdog<'a, C> {
     /// A watchdog with no timer armed.
-    pub fn new(clock: &'a C) -> Self {
-        Watchdog { clock, sleep: None, ends_at: Duration::ZERO }
+    pub fn new(clock: &'a C, sleep: Pin<&'a mut Option<C::Sleep>>) -> Self {
+        Watchdog { clock, sleep, ends_at: Duration::ZERO }
     }
 
-    /// What `poll` comes to, unless `deadline` passes while it is pending. It takes a function and no
-    /// future, which would lie in the connection's own for as long as that waits.
-    pub fn guard<T>(
+    /// The output of `future`, unless `deadline` passes while it is pending.
+    pub async fn guard<F: Future>(
         &mut self,
         deadline: Duration,
-        mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
-    ) -> impl Future<Output = Result<T, Elapsed>> {
-        poll_fn(move |context| match poll(context) {
+        future: F,
+    ) -> Result<F::Output, Elapsed> {
+        let mut future = pin!(future);
+        poll_fn(|context| match future.as_mut().poll(context) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_elapsed(deadline, context).map(Err),
         })
+        .await
     }
 
-    fn poll_elapsed(&mut self, deadline: Duration, context: &mut Context<'_>) -> Poll<Elapsed> {
+    /// Ready when the deadline has passed; wakes the task then, too.
+    pub fn poll_elapsed(&mut self, deadline: Duration, context: &mut Context<'_>) -> Poll<Elapsed> {
         loop {
             if self.ends_at > deadline {
-                self.sleep = None;
+                self.sleep.set(None);
             }
-            if let Some(sleep) = &mut self.sleep {
-                ready!(Pin::new(sleep).poll(context));
-                self.sleep = None;
+            if let Some(sleep) = self.sleep.as_mut().as_pin_mut() {
+                ready!(sleep.poll(context));
+                self.sleep.set(None);
             }
             let now = self.clock.now();
             if now >= deadline {
                 return Poll::Ready(Elapsed);
             }
-            self.sleep = Some(self.clock.sleep(deadline - now));
+            self.sleep.set(Some(self.clock.sleep(deadline - now)));
             self.ends_at = deadline;
         }
     }
@@ -74,7 +77,6 @@ impl<'a, C: Clock> Watchdog<'a, C> {
 mod tests {
     use super::*;
     use core::cell::Cell;
-    use core::pin::pin;
     use core::task::Waker;
     use std::rc::Rc;
 
@@ -122,8 +124,9 @@ mod tests {
     #[test]
     fn a_ready_future_needs_no_timer() {
         let clock = FakeClock::default();
-        let mut watchdog = Watchdog::new(&clock);
-        let guard = pin!(watchdog.guard(SECOND, |_| Poll::Ready(7)));
+        let sleep = pin!(None);
+        let mut watchdog = Watchdog::new(&clock, sleep);
+        let guard = pin!(watchdog.guard(SECOND, async { 7 }));
         assert_eq!(poll_once(guard), Poll::Ready(Ok(7)));
         assert_eq!(clock.sleeps.get(), 0);
     }
@@ -131,8 +134,9 @@ mod tests {
     #[test]
     fn the_deadline_ends_a_pending_future() {
         let clock = FakeClock::default();
-        let mut watchdog = Watchdog::new(&clock);
-        let mut guard = pin!(watchdog.guard(SECOND, |_| Poll::<()>::Pending));
+        let sleep = pin!(None);
+        let mut watchdog = Watchdog::new(&clock, sleep);
+        let mut guard = pin!(watchdog.guard(SECOND, core::future::pending::<()>()));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(SECOND / 2);
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
@@ -143,17 +147,19 @@ mod tests {
     #[test]
     fn a_moving_deadline_keeps_the_armed_timer() {
         let clock = FakeClock::default();
-        let mut watchdog = Watchdog::new(&clock);
+        let sleep = pin!(None);
+        let mut watchdog = Watchdog::new(&clock, sleep);
         for step in 0..100 {
             clock.now.set(SECOND * step / 100);
-            let guard = pin!(watchdog.guard(clock.now.get() + SECOND, |_| Poll::<()>::Pending));
+            let guard =
+                pin!(watchdog.guard(clock.now.get() + SECOND, core::future::pending::<()>()));
             assert_eq!(poll_once(guard), Poll::Pending);
         }
         assert_eq!(clock.sleeps.get(), 1);
         // The kept timer ends before the last deadline and is armed for the rest.
         let deadline = clock.now.get() + SECOND;
         clock.now.set(SECOND);
-        let mut guard = pin!(watchdog.guard(deadline, |_| Poll::<()>::Pending));
+        let mut guard = pin!(watchdog.guard(deadline, core::future::pending::<()>()));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(deadline);
         assert_eq!(poll_once(guard), Poll::Ready(Err(Elapsed)));
@@ -162,12 +168,13 @@ mod tests {
     #[test]
     fn an_earlier_deadline_replaces_the_armed_timer() {
         let clock = FakeClock::default();
-        let mut watchdog = Watchdog::new(&clock);
+        let sleep = pin!(None);
+        let mut watchdog = Watchdog::new(&clock, sleep);
         {
-            let guard = pin!(watchdog.guard(SECOND * 60, |_| Poll::<()>::Pending));
+            let guard = pin!(watchdog.guard(SECOND * 60, core::future::pending::<()>()));
             assert_eq!(poll_once(guard), Poll::Pending);
         }
-        let mut guard = pin!(watchdog.guard(SECOND, |_| Poll::<()>::Pending));
+        let mut guard = pin!(watchdog.guard(SECOND, core::future::pending::<()>()));
         assert_eq!(poll_once(guard.as_mut()), Poll::Pending);
         clock.now.set(SECOND);
         assert_eq!(poll_once(guard), Poll::Ready(Err(Elapsed)));

@@ -5,6 +5,8 @@
 
 use core::fmt;
 use core::future::Future;
+use core::net::SocketAddr;
+use core::task::{Context, Poll};
 use core::time::Duration;
 
 use embedded_io_async::{Read, Write};
@@ -44,7 +46,7 @@ impl core::error::Error for BlockError {}
 /// Monotonic time, wall-clock time and sleep.
 pub trait Clock {
     /// The future of [`sleep`](Self::sleep). It may be dropped before it ends.
-    type Sleep: Future<Output = ()> + Unpin;
+    type Sleep: Future<Output = ()>;
 
     /// Monotonic time since an arbitrary epoch.
     fn now(&self) -> Duration;
@@ -70,15 +72,18 @@ pub trait Clock {
 /// [`flush`](Write::flush): the server never flushes, as many stacks wait for acknowledgements
 /// there. Dropping the stream closes it; what was written and not yet sent is still sent, unless
 /// the peer's reset ends that.
-///
-/// The futures of reads and writes are made anew for each poll, so that a connection that waits
-/// holds neither them nor a buffer: one that is dropped has moved nothing, and the task is woken
-/// nevertheless.
 pub trait Stream: Read + Write {
+    /// Ready when a read would not wait: something has come, or the peer has closed. Wakes the
+    /// context's task otherwise. A connection spends most of its time here, and holds nothing else.
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// The peer, for the log.
+    fn peer(&self) -> SocketAddr;
+
     /// Ends the sending half after all that was written; reading goes on.
     ///
-    /// Does not wait for the peer. A failure is told by the next read.
-    fn finish(&mut self);
+    /// Does not wait for the peer.
+    fn finish(&mut self) -> impl Future<Output = Result<(), Self::Error>>;
 
     /// Resets the connection and forgets what was not sent yet: for a peer that is given up, which
     /// would else keep its buffers long after the server is done with it.

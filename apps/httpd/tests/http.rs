@@ -602,10 +602,9 @@ fn an_idle_connection_is_small() {
     let server = small_server();
     let permit = server.try_admit().unwrap();
     let wire = Rc::clone(&Client::refused(&server).wire);
-    let peer = std::net::SocketAddr::from(([10, 0, 0, 1], 1));
-    let future = server.serve(permit, ServerEnd(wire), peer);
+    let future = server.serve(permit, ServerEnd(wire));
     let bytes = size_of_val(&future);
-    assert!(bytes <= 768, "{bytes} bytes");
+    assert!(bytes <= 256, "{bytes} bytes");
 }
 
 // Large files

@@ -50,6 +50,8 @@ async fn main() -> Result<(), String> {
         send_buffer_bytes: buffer_bytes,
         udp_datagrams: DATAGRAMS,
         udp_buffer_bytes: DATAGRAM_BUFFER_BYTES,
+        // Growing takes the old and the new, and beyond the half buffers stay small.
+        buffers_bytes: (connections_max * 4 * buffer_bytes).clamp(64 << 10, 1 << 30),
         ..Limits::default()
     };
     let net = net::open_with("service", limits).map_err(|e| e.to_string())?;

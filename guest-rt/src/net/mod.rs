@@ -69,7 +69,7 @@ pub fn open(name: &str) -> Result<Net, Error> {
 }
 
 /// Limits that fit the guest's memory: a quarter of the heap is for the buffers of all network
-/// devices, and a quarter for the connections themselves. What a program knows better it changes,
+/// devices, and a sixteenth for the connections themselves. What a program knows better it changes,
 /// as in `Limits { connections: 20, ..net::limits() }`.
 pub fn limits() -> Limits {
     let manifest = boot::with(|boot| boot.manifest);
@@ -78,15 +78,16 @@ pub fn limits() -> Limits {
 }
 
 fn limits_for(heap_bytes: usize, devices: usize) -> Limits {
-    /// A connection with a buffer of the smallest size each way.
-    const CONNECTION_BYTES: usize = 9 << 10;
-    let share_bytes = heap_bytes / 4 / devices;
+    /// A connection without its buffers, with a task that serves it.
+    const CONNECTION_BYTES: usize = 1 << 10;
+    let share_bytes = heap_bytes / 16 / devices;
     let connections = (share_bytes / CONNECTION_BYTES).clamp(8, 1024);
     Limits {
         connections,
         half_open: connections,
         time_wait: connections,
-        buffers_bytes: share_bytes.clamp(64 << 10, 1 << 30),
+        buffers_bytes: (3 * share_bytes).clamp(64 << 10, 1 << 30),
+        small_buffers_bytes: share_bytes.clamp(64 << 10, 1 << 30),
         ..Limits::default()
     }
 }
@@ -191,8 +192,8 @@ impl Net {
     }
 
     /// The addresses of a host, at least one: IPv4 addresses if the device has one, and IPv6 addresses
-    /// if it has one of more than the link. The first is the best to connect to. It takes six seconds at
-    /// most; an address in place of a name takes none.
+    /// if it has one of more than the link. The first is the best to connect to. It takes a quarter
+    /// of a minute at most; an address in place of a name takes none.
     ///
     /// # Errors
     /// [`Error::Name`], [`Error::TimedOut`], [`Error::Limit`], or [`Error::Unreachable`] if the device

@@ -41,7 +41,7 @@ impl TcpListener {
             })
         })
         .await;
-        TcpStream(Rc::new(Connection { device: Rc::clone(&self.device), id }))
+        TcpStream(Connection { device: Rc::clone(&self.device), id })
     }
 }
 
@@ -173,13 +173,13 @@ impl Connection {
 
 /// A TCP connection. Dropping it sends what was written, for as long as the guest runs, and closes;
 /// unread input resets it, as on Linux.
-pub struct TcpStream(Rc<Connection>);
+pub struct TcpStream(Connection);
 
 impl TcpStream {
     pub(super) async fn connect(device: &Rc<Device>, remote: SocketAddr) -> Result<Self, Error> {
         let now = time::recent().to_netstack();
         let id = device.with(|stack| stack.connect(now, remote, None)).map_err(Error::from)?;
-        let stream = Self(Rc::new(Connection { device: Rc::clone(device), id }));
+        let stream = Self(Connection { device: Rc::clone(device), id });
         poll_fn(|context| {
             device.with(|stack| match stack.state(id) {
                 ConnectionState::Opening => {
@@ -269,6 +269,15 @@ impl TcpStream {
         poll_fn(|context| self.0.poll_write_with(&mut write, context)).await
     }
 
+    /// Ready when a read would not wait, which is also at the end and after an error; wakes the task
+    /// otherwise. For futures written by hand, and for waiting without a buffer.
+    ///
+    /// # Errors
+    /// As for [`Self::read`].
+    pub fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.0.poll_read_with(&mut Some(|_: &[u8]| (0, ())), context)
+    }
+
     /// Tells the peer that nothing more is written; reading goes on.
     pub fn finish(&mut self) {
         self.0.device.with(|stack| stack.finish(self.0.id));
@@ -281,7 +290,8 @@ impl TcpStream {
 
     /// Two halves, for tasks that read and write at the same time.
     pub fn split(self) -> (ReadHalf, WriteHalf) {
-        (ReadHalf(Rc::clone(&self.0)), WriteHalf(self.0))
+        let shared = Rc::new(self.0);
+        (ReadHalf(Rc::clone(&shared)), WriteHalf(shared))
     }
 }
 

@@ -3,7 +3,9 @@
 
 use smoltcp::time::Duration;
 
-use super::connection::{Body, CloseReason, Connection, ConnectionId, Expiry, Owner, Stage};
+use super::connection::{
+    Body, CloseReason, Connection, ConnectionId, Expiry, Owner, Patience, Stage,
+};
 use super::flow::Flow;
 use super::input::Outcome;
 use super::listener::ListenerId;
@@ -212,7 +214,7 @@ impl Stack {
         };
         let mut connection = Connection::new(*flow, tcb, stage, self.now);
         connection.listener = listener;
-        connection.peer_timeout = Some(self.limits.peer_timeout);
+        connection.peer_timeout = Patience::new(Some(self.limits.peer_timeout));
         connection.expiry = Expiry::After(patience);
         let Some(id) = self.table.insert(connection) else {
             return self.counters.syns_dropped_memory += 1;

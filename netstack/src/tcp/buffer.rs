@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-/// What a ring takes first. Every connection is entitled to this much in each direction.
+/// What a ring takes first. These do not come out of what large rings share.
 pub(crate) const BLOCK_BYTES: usize = 4096;
 /// Blocks that are kept for the next one who needs one.
 const SPARE_BLOCKS: usize = 64;
@@ -15,6 +15,7 @@ pub(crate) struct Memory {
     large_bytes: usize,
     large_bytes_max: usize,
     blocks_lent: usize,
+    blocks_max: usize,
     spare: Vec<Vec<u8>>,
 }
 
@@ -23,9 +24,10 @@ pub(crate) struct Memory {
 pub(crate) struct Short;
 
 impl Memory {
-    /// Rings larger than a block share `large_bytes_max`.
-    pub(crate) const fn new(large_bytes_max: usize) -> Self {
-        Self { large_bytes: 0, large_bytes_max, blocks_lent: 0, spare: Vec::new() }
+    /// Rings larger than a block share `large_bytes_max`, and the others `small_bytes_max`.
+    pub(crate) const fn new(large_bytes_max: usize, small_bytes_max: usize) -> Self {
+        let blocks_max = small_bytes_max.div_ceil(BLOCK_BYTES);
+        Self { large_bytes: 0, large_bytes_max, blocks_lent: 0, blocks_max, spare: Vec::new() }
     }
 
     /// Bytes that rings hold now.
@@ -40,6 +42,9 @@ impl Memory {
 
     fn take(&mut self, bytes: usize) -> Result<Vec<u8>, Short> {
         if bytes <= BLOCK_BYTES {
+            if self.blocks_lent == self.blocks_max {
+                return Err(Short);
+            }
             let block = match self.spare.pop() {
                 Some(block) => block,
                 None => zeroed(BLOCK_BYTES)?,
@@ -222,7 +227,7 @@ mod tests {
         /// A ring gives what a queue of bytes would, and all memory comes back.
         #[test]
         fn behaves_like_a_queue(steps in prop::collection::vec((0usize..9000, any::<bool>()), 1..60)) {
-            let mut memory = Memory::new(1 << 16);
+            let mut memory = Memory::new(1 << 16, 1 << 16);
             let (mut ring, mut model) = (Ring::new(), VecDeque::new());
             let mut next = 0u8;
             for (bytes, write) in steps {
@@ -251,7 +256,7 @@ mod tests {
 
     #[test]
     fn bytes_behind_the_end_survive_growing() {
-        let mut memory = Memory::new(1 << 20);
+        let mut memory = Memory::new(1 << 20, 1 << 20);
         let mut ring = Ring::new();
         ring.reserve(&mut memory, BLOCK_BYTES).unwrap();
         assert_eq!(ring.write(&[0; 3000]), 3000);
@@ -267,7 +272,7 @@ mod tests {
 
     #[test]
     fn large_rings_share_a_limit_and_blocks_do_not_count() {
-        let mut memory = Memory::new(20_000);
+        let mut memory = Memory::new(20_000, 3 * BLOCK_BYTES);
         let (mut one, mut two) = (Ring::new(), Ring::new());
         assert_eq!(one.reserve(&mut memory, 16_000), Ok(()));
         assert_eq!(two.reserve(&mut memory, 8000), Err(Short));
@@ -275,5 +280,8 @@ mod tests {
         one.clear(&mut memory);
         assert_eq!(two.reserve(&mut memory, 8000), Ok(()));
         assert_eq!(memory.used_bytes(), 8192);
+        let mut small = [const { Ring::new() }; 4];
+        let outcomes = small.each_mut().map(|ring| ring.reserve(&mut memory, 1));
+        assert_eq!(outcomes, [Ok(()), Ok(()), Ok(()), Err(Short)]);
     }
 }

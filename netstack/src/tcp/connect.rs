@@ -5,7 +5,7 @@ use core::net::{IpAddr, SocketAddr};
 
 use smoltcp::time::Instant;
 
-use super::connection::{Connection, ConnectionId, Owner, Stage};
+use super::connection::{Connection, ConnectionId, Owner, Patience, Stage};
 use super::flow::Flow;
 use super::seq::Seq;
 use super::tcb::{Parameters, Tcb};
@@ -73,7 +73,7 @@ impl Stack {
         let tcb = Tcb::open(self.parameters(&flow), self.now);
         let mut connection = Connection::new(flow, tcb, Stage::Opening, self.now);
         connection.owner = Owner::Application;
-        connection.peer_timeout = Some(self.limits.peer_timeout);
+        connection.peer_timeout = Patience::new(Some(self.limits.peer_timeout));
         let id = self.table.insert(connection).ok_or(ConnectError::OutOfMemory)?;
         self.agenda.make_ready(Task::Tcp(id.slot));
         Ok(id)
@@ -159,8 +159,8 @@ impl Stack {
             timestamp_offset: (secret >> 32) as u32,
             mss,
             burst_bytes,
-            send_bytes_max: self.limits.send_buffer_bytes,
-            receive_bytes_max: self.limits.receive_buffer_bytes,
+            send_bytes_max: self.limits.send_buffer_bytes as u32,
+            receive_bytes_max: self.limits.receive_buffer_bytes as u32,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One connection in the table: its control block or what is left of it, who owns it, and how long
 //! it may still last. The rules for its end stand here; protocol and tables do not.
 
+use core::num::NonZeroU32;
 use core::task::Waker;
 
 use smoltcp::time::{Duration, Instant};
@@ -65,6 +66,24 @@ pub(crate) enum Expiry {
     At(Instant),
 }
 
+/// A time, or for ever, to the millisecond and up to 49 days: there is one for each of many
+/// connections, so it is kept small.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience(Option<NonZeroU32>);
+
+impl Patience {
+    pub(crate) const ENDLESS: Self = Self(None);
+
+    pub(crate) fn new(time: Option<Duration>) -> Self {
+        let milliseconds = |time: Duration| u32::try_from(time.total_millis()).unwrap_or(u32::MAX);
+        Self(time.map(|time| NonZeroU32::new(milliseconds(time)).unwrap_or(NonZeroU32::MIN)))
+    }
+
+    pub(crate) fn get(self) -> Option<Duration> {
+        self.0.map(|milliseconds| Duration::from_millis(milliseconds.get().into()))
+    }
+}
+
 /// What there is of a connection. A box for the largest would be one more allocation that can fail.
 #[expect(clippy::large_enum_variant)]
 pub(crate) enum Body {
@@ -105,9 +124,9 @@ pub(crate) struct Connection {
     /// Why it ended or is ending.
     pub(crate) verdict: Option<CloseReason>,
     pub(crate) expiry: Expiry,
-    pub(crate) peer_timeout: Option<Duration>,
+    pub(crate) peer_timeout: Patience,
     /// How often an idle peer is asked for a sign of life.
-    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) keep_alive: Patience,
     /// Wakes who waits for bytes, or an end.
     pub(crate) reader: Option<Waker>,
     /// Wakes who waits for room, for the handshake, or an end.
@@ -135,8 +154,8 @@ impl Connection {
             listener: None,
             verdict: None,
             expiry: Expiry::Never,
-            peer_timeout: None,
-            keep_alive: None,
+            peer_timeout: Patience::ENDLESS,
+            keep_alive: Patience::ENDLESS,
             reader: None,
             writer: None,
             starved_until: None,
@@ -227,7 +246,7 @@ impl Connection {
     /// When an idle peer is to be asked for a sign of life.
     pub(crate) fn probe_at(&self) -> Option<Instant> {
         let is_open = self.stage == Stage::Open && self.verdict.is_none() && self.tcb().is_some();
-        let interval = self.keep_alive.filter(|_| is_open)?;
+        let interval = self.keep_alive.get().filter(|_| is_open)?;
         Some(self.heard_at.max(self.probed_at) + interval)
     }
 
@@ -240,10 +259,10 @@ impl Connection {
 
     /// When a silent peer is given up.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
-        let timeout = self.peer_timeout.filter(|_| self.verdict.is_none())?;
+        let timeout = self.peer_timeout.get().filter(|_| self.verdict.is_none())?;
         match self.owed_since {
             Some(since) => Some(since.max(self.heard_at) + timeout),
-            None if self.keep_alive.is_some() => Some(self.heard_at + timeout),
+            None if self.keep_alive.get().is_some() => Some(self.heard_at + timeout),
             None => None,
         }
     }

@@ -9,7 +9,7 @@ use core::task::Waker;
 use smoltcp::time::Duration;
 
 use super::connection::{
-    Body, CloseReason, Connection, ConnectionId, ConnectionState, Expiry, Owner, Stage,
+    Body, CloseReason, Connection, ConnectionId, ConnectionState, Expiry, Owner, Patience, Stage,
 };
 use super::listener::{ListenError, ListenerId};
 use super::table::List;
@@ -296,10 +296,14 @@ impl Stack {
     /// What was read may be worth a larger window, and may have been all that a connection that is
     /// over was kept for.
     fn note_read(&mut self, id: ConnectionId) {
-        let tcb = self.table.get(id).and_then(Connection::tcb);
-        if tcb.is_some_and(Tcb::wants_turn) {
+        let Some(tcb) = self.table.get(id).and_then(Connection::tcb) else { return };
+        let (wants_turn, deadline) = (tcb.wants_turn(), tcb.deadline());
+        if wants_turn {
             self.settle(id.slot);
             self.agenda.make_ready(Task::Tcp(id.slot));
+        } else {
+            // A buffer that is empty now is given back later.
+            self.agenda.set_deadline_lazily(Task::Tcp(id.slot), deadline);
         }
     }
 
@@ -427,7 +431,7 @@ impl Stack {
     /// How long a silent peer may owe an answer; `None` is for ever.
     pub fn set_timeout(&mut self, id: ConnectionId, timeout: Option<Duration>) {
         if let Some(connection) = self.owned_mut(id) {
-            connection.peer_timeout = timeout;
+            connection.peer_timeout = Patience::new(timeout);
             self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }
@@ -436,7 +440,8 @@ impl Stack {
     /// is silent for the time-out is given up.
     pub fn set_keep_alive(&mut self, id: ConnectionId, interval: Option<Duration>) {
         if let Some(connection) = self.owned_mut(id) {
-            connection.keep_alive = interval.map(|interval| interval.max(KEEP_ALIVE_MIN));
+            connection.keep_alive =
+                Patience::new(interval.map(|interval| interval.max(KEEP_ALIVE_MIN)));
             self.agenda.make_ready(Task::Tcp(id.slot));
         }
     }

@@ -32,7 +32,7 @@ impl Tcb {
             true => BLOCK_BYTES,
             false => SEND_QUEUE_MIN.max(2 * self.congestion.window() as usize),
         };
-        wanted.min(self.parameters.send_bytes_max).saturating_sub(self.send.len())
+        wanted.min(self.parameters.send_bytes_max as usize).saturating_sub(self.send.len())
     }
 
     /// Makes room in the send buffer for as much of `bytes` as may be queued and memory is there for.
@@ -130,7 +130,7 @@ impl Tcb {
     /// An owner who reads more than half of the window in a round trip could use a larger one.
     fn grow_window(&mut self, memory: &Memory, now: Instant) {
         let period = self.round_trip.smoothed().unwrap_or(Duration::from_millis(1));
-        let limit = u32::try_from(self.parameters.receive_bytes_max).unwrap_or(u32::MAX);
+        let limit = self.parameters.receive_bytes_max;
         if memory.is_tight() {
             self.receive_window = self.receive_window.min(WINDOW_INITIAL);
         } else if self.read_bytes > self.receive_window / 2 {

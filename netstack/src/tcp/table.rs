@@ -44,6 +44,9 @@ impl Slot {
     }
 }
 
+/// Ten thousand of them are to fit where there is little memory.
+const _: () = assert!(size_of::<Connection>() <= 616);
+
 /// A box, unless there is no memory for it.
 fn place(connection: Connection) -> Option<Place> {
     let mut one = Vec::new();

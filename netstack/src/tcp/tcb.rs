@@ -48,8 +48,8 @@ pub(crate) struct Parameters {
     pub(crate) mss: u32,
     /// The most bytes of one packet's payload, for wires that cut it into segments; or else zero.
     pub(crate) burst_bytes: u32,
-    pub(crate) send_bytes_max: usize,
-    pub(crate) receive_bytes_max: usize,
+    pub(crate) send_bytes_max: u32,
+    pub(crate) receive_bytes_max: u32,
 }
 
 /// When an acknowledgement is due.
@@ -156,7 +156,7 @@ impl Tcb {
     pub(crate) fn open(parameters: Parameters, now: Instant) -> Self {
         let initial = parameters.initial;
         let mss = parameters.mss;
-        let limit = u32::try_from(parameters.receive_bytes_max).unwrap_or(u32::MAX);
+        let limit = parameters.receive_bytes_max;
         Self {
             state: State::SynSent,
             unacknowledged: initial,
@@ -235,9 +235,9 @@ impl Tcb {
             None => {
                 // More than 16 bits cannot be told, so there is no more.
                 self.own_shift = 0;
-                let limit = usize::from(u16::MAX);
+                let limit = u32::from(u16::MAX);
                 self.parameters.receive_bytes_max = self.parameters.receive_bytes_max.min(limit);
-                self.receive_window = self.receive_window.min(limit as u32);
+                self.receive_window = self.receive_window.min(limit);
             }
         }
         self.timestamps = options.timestamps.is_some();

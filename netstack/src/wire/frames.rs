@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 /// Room beyond the limit that only answers to incoming frames use, so that connections which fill
 /// the queue cannot keep the stack from answering ARP.
 const RESERVED_FOR_ANSWERS: usize = 16;
+const RESERVED_BYTES: usize = 64 << 10;
 /// Buffers that are kept for the next frames, and the most bytes in them.
 const SPARE_MAX: usize = 64;
 const SPARE_BYTES_MAX: usize = 1 << 20;
@@ -47,6 +48,7 @@ impl Frames {
     /// Room for the answer to an incoming frame.
     pub(crate) fn has_room_for_answer(&self) -> bool {
         self.queue.len() < self.limit + RESERVED_FOR_ANSWERS
+            && self.queued_bytes < self.bytes_limit + RESERVED_BYTES
     }
 
     /// An empty buffer for a frame of this length: it is for [`Self::push`]. `None` if there is no memory.
@@ -103,9 +105,13 @@ mod tests {
         let mut large = frames.take_buffer(2000).unwrap();
         large.resize(2000, 0);
         frames.push(large);
-        assert!(!frames.has_room());
-        frames.pop();
+        assert!(!frames.has_room() && frames.has_room_for_answer());
+        let mut larger = frames.take_buffer(65_000).unwrap();
+        larger.resize(65_000, 0);
+        frames.push(larger);
+        assert!(!frames.has_room_for_answer());
+        (0..2).for_each(|_| frames.pop());
         assert!(frames.has_room() && frames.front().is_none());
-        assert_eq!(frames.queued_ever(), 4);
+        assert_eq!(frames.queued_ever(), 5);
     }
 }

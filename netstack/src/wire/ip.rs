@@ -310,6 +310,11 @@ fn push_ip_header(frame: &mut alloc::vec::Vec<u8>, envelope: &Envelope, upper_by
     }
 }
 
+/// Whether one host alone can have this Ethernet address.
+pub(crate) fn is_unicast(mac: [u8; 6]) -> bool {
+    mac[0] & 1 == 0 && mac != [0; 6]
+}
+
 /// Whether a host on the network can have this address.
 pub(crate) fn is_host(address: IpAddr) -> bool {
     match address {

@@ -190,8 +190,22 @@ impl Write for ServerEnd {
 }
 
 impl Stream for ServerEnd {
-    fn finish(&mut self) {
+    fn poll_readable(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ErrorKind>> {
+        let wire = self.0.borrow();
+        match wire.is_reset {
+            true => Poll::Ready(Err(ErrorKind::ConnectionReset)),
+            false if !wire.to_server.is_empty() || wire.client_closed => Poll::Ready(Ok(())),
+            false => Poll::Pending,
+        }
+    }
+
+    fn peer(&self) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], 4711))
+    }
+
+    async fn finish(&mut self) -> Result<(), ErrorKind> {
         self.0.borrow_mut().server_finished = true;
+        Ok(())
     }
 
     fn abort(&mut self) {
@@ -222,13 +236,12 @@ impl Client {
     pub fn connect(server: &Rc<TestServer>) -> Client {
         let server = Rc::clone(server);
         let permit = server.try_admit().expect("there is room");
-        let peer = SocketAddr::from(([10, 0, 0, 1], 4711));
-        Client::new(move |end| async move { server.serve(permit, end, peer).await })
+        Client::new(move |end| server.serve(permit, end))
     }
 
     pub fn refused(server: &Rc<TestServer>) -> Client {
         let server = Rc::clone(server);
-        Client::new(move |end| async move { server.refuse(end).await })
+        Client::new(move |end| server.refuse(end))
     }
 
     fn new<F: Future<Output = ()> + 'static>(connection: impl FnOnce(ServerEnd) -> F) -> Client {

@@ -1,13 +1,14 @@
 //! The suite: guests under the real tender. Each file is one subject; a case is a function from the
 //! binaries to a result, with the needs that must be met for it to run.
 
-mod addresses;
 mod behaviours;
 mod confinement;
 mod economy;
 mod hostile;
 mod httpd;
+mod idle;
 mod inetd;
+mod ipv6;
 mod jail;
 mod network;
 mod offload;
@@ -68,7 +69,8 @@ fn main() -> ExitCode {
         .chain(economy::cases())
         .chain(jail::cases())
         .chain(network::cases())
-        .chain(addresses::cases())
+        .chain(ipv6::cases())
+        .chain(idle::cases())
         .chain(offload::cases())
         .chain(ring::cases())
         .chain(solo5::cases())

@@ -188,6 +188,19 @@ impl Namespace {
         ip(&["-n", &self.0].into_iter().chain(command.split(' ')).collect::<Vec<_>>())
     }
 
+    pub(crate) fn ip(&self, words: &str) -> Result<()> {
+        self.configure(words)
+    }
+
+    /// Runs a Python program in it to its end, and returns what it prints.
+    pub(crate) fn python(&self, program: &str, arguments: &[&str]) -> Result<String> {
+        let words = [&["python3", "-c", program], arguments].concat();
+        let words = self.inside(&words);
+        let output = Command::new(words[0]).args(&words[1..]).output()?;
+        ensure!(output.status.success(), "python3: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
     pub(crate) fn inside<'a>(&'a self, words: &[&'a str]) -> Vec<&'a str> {
         [&["ip", "netns", "exec", &self.0][..], words].concat()
     }

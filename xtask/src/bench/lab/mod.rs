@@ -137,6 +137,8 @@ impl Tap {
         let name = format!("tap{third}");
         let address = |last| Ipv4Addr::new(first, second, third, last);
         namespace.ip(launcher, &format!("tuntap add {name} mode tap"))?;
+        // As many frames as there may be connections, each with one under way.
+        namespace.ip(launcher, &format!("link set {name} txqueuelen 20000"))?;
         namespace.attach(launcher, &name, address(1))?;
         Ok(Self { name, guest: address(2), router: address(1) })
     }
