@@ -10,6 +10,7 @@ mod idle;
 mod inetd;
 mod ipv6;
 mod jail;
+mod lossy;
 mod network;
 mod offload;
 mod ring;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         .chain(jail::cases())
         .chain(network::cases())
         .chain(ipv6::cases())
+        .chain(lossy::cases())
         .chain(idle::cases())
         .chain(offload::cases())
         .chain(ring::cases())
