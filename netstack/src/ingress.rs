@@ -153,6 +153,10 @@ impl Stack {
         match icmp::parse(packet).ok_or(Refusal::Unsupported)? {
             // In the name of others, or to groups, no echo is answered.
             Message::Echo(rest) if is_own && is_host(packet.source) => {
+                if packet.whole.len() > self.mtu(packet.source.is_ipv6()) {
+                    // Its answer would be longer than what the stack says it sends.
+                    return Err(Refusal::Unsupported);
+                }
                 self.answer_echo(link, packet, rest);
                 Ok(())
             }

@@ -7,6 +7,7 @@ use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 use core::task::Waker;
 
 use hashbrown::HashTable;
+use smoltcp::time::Duration;
 
 use crate::agenda::Task;
 use crate::config::Limits;
@@ -25,6 +26,8 @@ const HEADER_BYTES: usize = 8;
 const CHECKSUM_AT: usize = 6;
 /// Datagrams that a socket may send before the next one has its turn.
 const BURST: usize = 16;
+/// A socket that finds no memory, or whose next hop does not answer yet, tries again after this long.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 const EPHEMERAL_PORTS: core::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// Names a UDP socket. Once it is closed the name is never used for another one.
@@ -454,8 +457,9 @@ impl Stack {
                 && !is_nameless =>
             {
                 self.counters.datagrams_refused += 1;
+                let mtu = self.mtu(destination.is_ipv6());
                 let (header, quote) =
-                    icmp::port_unreachable(destination, packet.source, packet.whole);
+                    icmp::port_unreachable(destination, packet.source, packet.whole, mtu);
                 self.answer(link.source, packet, &header, quote);
             }
             None => return Err(Refusal::NotForUs),
@@ -473,7 +477,8 @@ impl Stack {
             }
             let way = self.way_to(task, remote.ip());
             if way == Way::Unknown {
-                return;
+                // The question may be dropped for newer ones; then it is asked again.
+                return self.agenda.set_deadline(task, Some(self.now + RETRY_PERIOD));
             }
             let Some(socket) = self.udp.at_mut(slot) else { return };
             let Some((Queued { local, remote, .. }, data)) = socket.to_send.front() else { return };
@@ -485,7 +490,8 @@ impl Stack {
                         destination: (remote.ip(), remote.port()),
                     };
                     if !push_datagram(&mut self.frames, self.offload, &route, data) {
-                        return self.agenda.keep_turn(task);
+                        // There is no memory for it now.
+                        return self.agenda.set_deadline(task, Some(self.now + RETRY_PERIOD));
                     }
                 }
                 // Its next hop does not answer, and it must not hold up those behind it.

@@ -260,10 +260,11 @@ impl Connection {
     /// When a silent peer is given up.
     pub(crate) fn silent_until(&self) -> Option<Instant> {
         let timeout = self.peer_timeout.get().filter(|_| self.verdict.is_none())?;
-        match self.owed_since {
-            Some(since) => Some(since.max(self.heard_at) + timeout),
-            None if self.keep_alive.get().is_some() => Some(self.heard_at + timeout),
-            None => None,
+        match (self.owed_since, self.keep_alive.get()) {
+            (Some(since), _) => Some(since.max(self.heard_at) + timeout),
+            // It can answer only when it was asked.
+            (None, Some(interval)) => Some(self.heard_at + interval + timeout),
+            (None, None) => None,
         }
     }
 

@@ -258,7 +258,7 @@ impl Tcb {
         let is_all_sent = self.next_send == self.end_of_queue();
         let (from, to) = (self.unacknowledged, self.next_send);
         if self.recovery.find_losses(from, to, mss, is_all_sent) == Finding::Loss {
-            self.congestion.lose(to.since(from), mss);
+            self.congestion.lose(self.flight_size(), mss);
             self.timed = None;
         }
     }
@@ -307,7 +307,7 @@ impl Tcb {
             (None, Some(theirs), Some(own)) if self.is_synchronized() => {
                 let elapsed_ms = own.value.wrapping_sub(theirs.echo);
                 if elapsed_ms <= ECHO_AGE_MAX_MS {
-                    self.round_trip.measure(Duration::from_millis(elapsed_ms.into()));
+                    self.round_trip.measure_echo(Duration::from_millis(elapsed_ms.into()));
                 }
             }
             _ if !self.is_synchronized() => self.round_trip.advance(),

@@ -81,7 +81,7 @@ impl Tcb {
             return;
         }
         let mss = self.data_bytes_max();
-        let in_flight = self.recovery.in_flight(self.unacknowledged, self.next_send, mss);
+        let in_flight = self.flight_size();
         let again = self.recovery.time_out(self.unacknowledged, self.next_send);
         self.congestion.time_out(in_flight, mss, again);
         self.timer = Timer::Retransmit(now + self.patience());
@@ -302,6 +302,7 @@ impl Tcb {
         self.probe_due = false;
         let is_first = end.after(self.next_send);
         self.next_send = self.next_send.max(end);
+        self.flight = self.next_send.since(self.unacknowledged);
         if is_first && self.timed.is_none() && !self.recovery.is_active() {
             self.timed = Some((end, now));
         } else if plan.kind == Kind::Syn {
@@ -317,6 +318,13 @@ impl Tcb {
                 other => other,
             };
         }
+    }
+
+    /// FlightSize of RFC 5681, of which a loss takes the half. Acknowledgements come in batches: those
+    /// before the one that tells of the loss have made room that nothing could fill yet.
+    pub(super) fn flight_size(&self) -> u32 {
+        let outstanding = self.next_send.since(self.unacknowledged);
+        outstanding.max(self.flight.min(self.congestion.window()))
     }
 
     /// The number after all that is queued, the FIN included.

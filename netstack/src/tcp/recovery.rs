@@ -66,9 +66,10 @@ impl Recovery {
         unacknowledged: Seq,
         next_send: Seq,
     ) -> bool {
-        let is_sound = range.start.before(range.end)
-            && !range.start.before(unacknowledged)
-            && !range.end.after(next_send);
+        // From one point on, since three on a circle may each come before the next.
+        let offset = |number: Seq| number.0.wrapping_sub(unacknowledged.0);
+        let is_sound = offset(range.start) < offset(range.end)
+            && offset(range.end) <= next_send.since(unacknowledged);
         if !is_sound {
             return false;
         }
@@ -248,6 +249,12 @@ mod tests {
         assert!(!sack(&mut recovery, 9, 11));
         assert!(!sack(&mut recovery, 3, 2));
         assert!(!recovery.note_sacked(Range { start: at(0) - 1, end: at(1) }, at(0), at(10)));
+        // Each end seems to be on the right side, as the circle between them is almost a half.
+        for (start, len) in [(1u32 << 30, (1u32 << 31) - 1), (1 << 30, 3 << 30), (5, 3 << 30)] {
+            let range = Range { start: at(0) + start, end: at(0) + start + len };
+            assert!(!recovery.note_sacked(range, at(0), at(10)), "{range:?}");
+        }
+        assert_eq!(recovery.find_losses(at(0), at(10), MSS, false), Finding::Nothing);
     }
 
     #[test]

@@ -38,7 +38,19 @@ impl RoundTrip {
         self.backoff = 0;
     }
 
+    /// A timestamp came back after this long, in answer to something that was sent twice. If that was
+    /// its first copy, the way may have become longer than the time-out, or the answer to it was lost:
+    /// so it counts, but not as more than twice of what was expected.
+    pub(crate) fn measure_echo(&mut self, elapsed: Duration) {
+        self.measure(elapsed.min(self.base() * 2));
+    }
+
     pub(crate) fn timeout(&self) -> Duration {
+        (self.base() * (1u32 << self.backoff.min(10))).min(MAX)
+    }
+
+    /// The time-out when it was not doubled.
+    fn base(&self) -> Duration {
         let base = match self.smoothed {
             0 => INITIAL,
             smoothed => {
@@ -46,7 +58,7 @@ impl RoundTrip {
                 Duration::from_micros(u64::from(smoothed) + margin).max(MIN)
             }
         };
-        (base * (1u32 << self.backoff.min(10))).min(MAX)
+        base.min(MAX)
     }
 
     /// The time-out has passed: the next one is twice as long.
@@ -86,5 +98,18 @@ mod tests {
         trip.measure(Duration::from_secs(1 << 30));
         trip.advance();
         assert!(trip.timeout() <= MAX);
+    }
+
+    #[test]
+    fn an_echo_of_long_ago_is_not_taken_at_its_word() {
+        let mut trip = RoundTrip::new();
+        trip.measure(Duration::from_millis(1));
+        (0..6).for_each(|_| trip.back_off());
+        trip.measure_echo(Duration::from_secs(25));
+        assert!(trip.timeout() < Duration::from_millis(500), "{}", trip.timeout());
+        for _ in 0..12 {
+            trip.measure_echo(Duration::from_millis(700));
+        }
+        assert!(trip.timeout() > Duration::from_millis(700), "it follows all the same");
     }
 }

@@ -110,6 +110,8 @@ pub(crate) struct Tcb {
     pub(super) timed: Option<(Seq, Instant)>,
     pub(super) timer: Timer,
     pub(super) sent_at: Instant,
+    /// Bytes in flight when something was last sent for the first time.
+    pub(super) flight: u32,
     /// The congestion window held back what could have been sent.
     pub(super) is_window_limited: bool,
 
@@ -177,6 +179,7 @@ impl Tcb {
             timed: None,
             timer: Timer::Idle,
             sent_at: now,
+            flight: 0,
             is_window_limited: false,
             has_peer: false,
             next_receive: Seq(0),

@@ -291,10 +291,11 @@ impl Stack {
         connection.tell_time(now);
         let mut due = connection.deadline();
         match sent {
-            Sent::All | Sent::Waiting => {}
+            Sent::All => {}
             Sent::Enough => self.agenda.make_ready(task),
             Sent::Full => self.agenda.keep_turn(task),
-            Sent::NoWay => due = due.into_iter().chain([now + NO_WAY_PERIOD]).min(),
+            // A question for a neighbour may be dropped for newer ones; then it is asked again.
+            Sent::NoWay | Sent::Waiting => due = due.into_iter().chain([now + NO_WAY_PERIOD]).min(),
             Sent::NoMemory => due = due.into_iter().chain([now + NO_MEMORY_PERIOD]).min(),
         }
         match due {

@@ -4,7 +4,7 @@
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::checksum::{Sum, pseudo_header};
-use super::ip::{Packet, parse_quoted, protocol};
+use super::ip::{IPV4_HEADER_BYTES, IPV6_HEADER_BYTES, Packet, parse_quoted, protocol};
 use crate::tcp::seq::Seq;
 
 /// Type, code, checksum, and a word whose meaning depends on them.
@@ -195,16 +195,19 @@ pub(crate) fn echo_reply(source: IpAddr, destination: IpAddr, rest: &[u8]) -> [u
     [kind, 0, high, low]
 }
 
-/// The header of an error that says that nobody listens on a port, and how much of the packet it quotes.
+/// The header of an error that says that nobody listens on a port, and how much of the packet it
+/// quotes in a packet of at most `mtu` bytes.
 pub(crate) fn port_unreachable(
     source: IpAddr,
     destination: IpAddr,
     about: &[u8],
+    mtu: usize,
 ) -> ([u8; HEADER_BYTES], &[u8]) {
-    let (kind, code, quote_max) = match source {
-        IpAddr::V4(_) => (kind::UNREACHABLE, 3, QUOTE_BYTES_MAX_IPV4),
-        IpAddr::V6(_) => (kind::V6_UNREACHABLE, 4, QUOTE_BYTES_MAX),
+    let (kind, code, quote_max, ip_header_bytes) = match source {
+        IpAddr::V4(_) => (kind::UNREACHABLE, 3, QUOTE_BYTES_MAX_IPV4, IPV4_HEADER_BYTES),
+        IpAddr::V6(_) => (kind::V6_UNREACHABLE, 4, QUOTE_BYTES_MAX, IPV6_HEADER_BYTES),
     };
+    let quote_max = quote_max.min(mtu.saturating_sub(ip_header_bytes + HEADER_BYTES));
     let quote = &about[..about.len().min(quote_max)];
     let sum = match source {
         IpAddr::V4(_) => Sum::default(),
@@ -325,6 +328,18 @@ mod tests {
         );
         let group = crate::slaac::address::solicited_node(two);
         assert_eq!(group_mac(IpAddr::V6(group)), [0x33, 0x33, 0xff, 0, 0, 2]);
+    }
+
+    /// Not even where IPv6 should not be, on a wire below its smallest MTU.
+    #[test]
+    fn a_quote_is_no_longer_than_the_wire_takes() {
+        let (v4, v6) = (IpAddr::from([10, 0, 0, 1]), IpAddr::V6("fe80::1".parse().unwrap()));
+        let about = [1; 3000];
+        for (end, mtu, expected) in
+            [(v4, 1500, 548), (v4, 576, 548), (v6, 1500, 1232), (v6, 576, 528)]
+        {
+            assert_eq!(port_unreachable(end, end, &about, mtu).1.len(), expected);
+        }
     }
 
     proptest! {
