@@ -1,11 +1,8 @@
 //! The heap: all memory from the end of the program to the end of the guest. When it is exhausted,
-//! fallible allocations fail and the others end the guest by a panic. A program may keep the last part
-//! for small ones, see [`keep_for_small`].
+//! fallible allocations fail and the others end the guest by a panic.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
-
-use crate::single_thread::SingleThread;
 
 /// The allocator of a guest; `guest_rt::main` declares one as the global allocator.
 pub struct Heap {
@@ -40,21 +37,11 @@ impl Heap {
     pub fn usage(&self) -> (usize, usize) {
         (self.used.get(), self.size.get())
     }
-
-    /// Whether so many bytes may be taken besides what is in use.
-    fn may_take(&self, more_bytes: usize, block_bytes: usize) -> bool {
-        let kept_bytes = if block_bytes < SMALL_BYTES { 0 } else { KEPT_BYTES.with(|kept| *kept) };
-        let free_bytes = self.size.get().saturating_sub(self.used.get());
-        more_bytes <= free_bytes.saturating_sub(kept_bytes)
-    }
 }
 
 // SAFETY: allocation is the inner allocator's; only a count is added.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if !self.may_take(layout.size(), layout.size()) {
-            return core::ptr::null_mut();
-        }
         // SAFETY: the caller's promises are the inner allocator's.
         let address = unsafe { self.inner.0.alloc(layout) };
         if !address.is_null() {
@@ -70,9 +57,6 @@ unsafe impl GlobalAlloc for Heap {
     }
 
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
-        if bytes > layout.size() && !self.may_take(bytes - layout.size(), bytes) {
-            return core::ptr::null_mut();
-        }
         // SAFETY: the caller's promises are the inner allocator's.
         let moved = unsafe { self.inner.0.realloc(address, layout, bytes) };
         if !moved.is_null() {
@@ -80,17 +64,6 @@ unsafe impl GlobalAlloc for Heap {
         }
         moved
     }
-}
-
-/// Blocks below this size are small.
-const SMALL_BYTES: usize = 512;
-
-static KEPT_BYTES: SingleThread<usize> = SingleThread::new(0);
-
-/// Keeps the last so many bytes of the heap for blocks of less than 512 bytes. Larger ones are mostly
-/// buffers, whose owners can ask for them and be refused; wakers, timers and the nodes of trees cannot.
-pub fn keep_for_small(bytes: usize) {
-    KEPT_BYTES.with(|kept| *kept = bytes);
 }
 
 unsafe extern "Rust" {
@@ -188,25 +161,5 @@ mod linked_list_heap {
                 unsafe { self.0.borrow_mut().deallocate(address, layout) };
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_part_is_for_small_blocks() {
-        let heap = Heap::new();
-        heap.size.set(10_000);
-        heap.used.set(7_000);
-        assert!(heap.may_take(3_000, 3_000) && !heap.may_take(3_001, 3_001));
-        keep_for_small(1_000);
-        assert!(heap.may_take(2_000, 2_000) && !heap.may_take(2_001, 2_001));
-        heap.used.set(9_000);
-        assert!(heap.may_take(511, 511) && !heap.may_take(512, 512));
-        // Growing costs the difference, and counts as what it grows to.
-        assert!(heap.may_take(100, 500) && !heap.may_take(100, 600));
-        keep_for_small(0);
     }
 }

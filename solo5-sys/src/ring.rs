@@ -20,7 +20,7 @@
 //! anything anywhere: what is read is copied and checked before it is believed.
 
 /// The header of each frame.
-pub const VNET_HEADER_BYTES: usize = 10;
+pub const VNET_HEADER_BYTES: usize = crate::virtio_net::HEADER_BYTES;
 
 /// Longest frame: its header, an Ethernet header, and the longest IP packet.
 pub const FRAME_BYTES_MAX: usize = VNET_HEADER_BYTES + 14 + 65_535;

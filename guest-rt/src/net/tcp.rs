@@ -93,6 +93,16 @@ impl Connection {
         })
     }
 
+    async fn read_with<R>(&self, read: impl FnOnce(&[u8]) -> (usize, R)) -> Result<R, Error> {
+        let mut read = Some(read);
+        poll_fn(|context| self.poll_read_with(&mut read, context)).await
+    }
+
+    async fn write_with<R>(&self, write: impl FnOnce(&mut [u8]) -> (usize, R)) -> Result<R, Error> {
+        let mut write = Some(write);
+        poll_fn(|context| self.poll_write_with(&mut write, context)).await
+    }
+
     /// Lets `read` look at what has come, unless nothing has.
     fn poll_read_with<R>(
         &self,
@@ -251,8 +261,7 @@ impl TcpStream {
         &mut self,
         read: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Result<R, Error> {
-        let mut read = Some(read);
-        poll_fn(|context| self.0.poll_read_with(&mut read, context)).await
+        self.0.read_with(read).await
     }
 
     /// Waits until something can be written, and lets `write` fill a part of the stack's buffer. It
@@ -265,8 +274,7 @@ impl TcpStream {
         &mut self,
         write: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, Error> {
-        let mut write = Some(write);
-        poll_fn(|context| self.0.poll_write_with(&mut write, context)).await
+        self.0.write_with(write).await
     }
 
     /// Ready when a read would not wait, which is also at the end and after an error; wakes the task
@@ -310,8 +318,7 @@ impl ReadHalf {
         &mut self,
         read: impl FnOnce(&[u8]) -> (usize, R),
     ) -> Result<R, Error> {
-        let mut read = Some(read);
-        poll_fn(|context| self.0.poll_read_with(&mut read, context)).await
+        self.0.read_with(read).await
     }
 }
 
@@ -324,8 +331,7 @@ impl WriteHalf {
         &mut self,
         write: impl FnOnce(&mut [u8]) -> (usize, R),
     ) -> Result<R, Error> {
-        let mut write = Some(write);
-        poll_fn(|context| self.0.poll_write_with(&mut write, context)).await
+        self.0.write_with(write).await
     }
 
     /// Tells the peer that nothing more is written.

@@ -178,18 +178,14 @@ impl Namespace {
             "link set tap0 up",
             "tuntap add down0 mode tap",
         ] {
-            namespace.configure(command)?;
+            namespace.ip(command)?;
         }
         Ok(namespace)
     }
 
     /// Runs `ip` in it.
-    pub(crate) fn configure(&self, command: &str) -> Result<()> {
-        ip(&["-n", &self.0].into_iter().chain(command.split(' ')).collect::<Vec<_>>())
-    }
-
     pub(crate) fn ip(&self, words: &str) -> Result<()> {
-        self.configure(words)
+        ip(&["-n", &self.0].into_iter().chain(words.split(' ')).collect::<Vec<_>>())
     }
 
     /// Runs a Python program in it to its end, and returns what it prints.
