@@ -18,6 +18,7 @@ pub struct Device {
     block_bytes: u16,
     multi_block: bool,
     read_only: bool,
+    synchronous: bool,
 }
 
 /// Why a transfer did not happen.
@@ -25,6 +26,8 @@ pub struct Device {
 pub enum Error {
     /// The manifest declares no block device of that name.
     NoDevice,
+    /// The device is optional, and the program was started without it.
+    NotAttached,
     /// Offset or length is not a multiple of the block size.
     Unaligned {
         /// The block size in bytes.
@@ -45,6 +48,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoDevice => write!(f, "the manifest declares no such block device"),
+            Self::NotAttached => write!(f, "no file is attached to the optional block device"),
             Self::Unaligned { block_bytes } => {
                 write!(f, "offset and length must be multiples of the block size, {block_bytes}")
             }
@@ -63,12 +67,13 @@ impl core::error::Error for Error {}
 /// The device of that name.
 ///
 /// # Errors
-/// [`Error::NoDevice`] if the manifest does not declare it.
+/// [`Error::NoDevice`] if the manifest does not declare it, [`Error::NotAttached`] if it declares it as
+/// optional and nothing is attached.
 pub fn open(name: &str) -> Result<Device, Error> {
     boot::with(|boot| {
         let (index, device) = boot.manifest.find(name, DeviceKind::Block).ok_or(Error::NoDevice)?;
         let Some(Attachment::Block { capacity_bytes, block_bytes, fd }) = device.attachment else {
-            return Err(Error::NoDevice);
+            return Err(Error::NotAttached);
         };
         Ok(Device {
             fd,
@@ -77,6 +82,7 @@ pub fn open(name: &str) -> Result<Device, Error> {
             multi_block: boot.extension.features.contains(Features::MULTI_BLOCK),
             // Declared, not granted: a tender without extensions would let writes through.
             read_only: boot.request.only_reads(index),
+            synchronous: boot.extension.is_synchronous(index),
         })
     })
 }
@@ -97,6 +103,12 @@ impl Device {
         self.read_only
     }
 
+    /// Whether a write is on the disk when it returns: the tender was started with `--block-sync` for the
+    /// device. A tender without extensions does not tell; then it is `false`.
+    pub const fn is_synchronous(&self) -> bool {
+        self.synchronous
+    }
+
     /// Reads from `offset` until `buffer` is full. Both are multiples of the block size.
     ///
     /// # Errors
@@ -114,8 +126,8 @@ impl Device {
 
     /// Writes all of `data` at `offset`. Both are multiples of the block size.
     ///
-    /// When it returns, the host has the data; it is on the disk if the tender was started with
-    /// `--block-sync` for the device.
+    /// When it returns, the host has the data; it is on the disk if the device
+    /// [is synchronous](Self::is_synchronous).
     ///
     /// # Errors
     /// [`Error`]; some blocks may have been written.

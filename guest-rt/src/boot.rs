@@ -101,7 +101,7 @@ fn read_extension() -> Extension {
 fn read_boot(info: &BootInfo, request: Request, extension: Extension) -> Boot {
     Boot {
         command_line: read_command_line(info.command_line as usize),
-        manifest: read_manifest(info.manifest as usize),
+        manifest: read_manifest(info.manifest as usize, request.optional),
         request,
         extension,
         epoll_fd: info.epoll_fd,
@@ -116,14 +116,14 @@ fn read_command_line(address: usize) -> String {
     String::from_utf8_lossy(text).into_owned()
 }
 
-fn read_manifest(address: usize) -> Manifest {
+fn read_manifest(address: usize, optional: u64) -> Manifest {
     // SAFETY: the manifest copy starts with its version and count.
     let header = unsafe { region(address, manifest::HEADER_BYTES) };
     let entries = usize::from(header[4]);
     let bytes = manifest::HEADER_BYTES + entries * manifest::Entry::BYTES;
     // SAFETY: the tender checked the manifest before it copied it.
     let whole = unsafe { region(address, bytes.min(manifest::MAX_BYTES)) };
-    match Manifest::parse(whole, Stage::Attached) {
+    match Manifest::parse(whole, Stage::Attached { optional }) {
         Ok(manifest) => manifest,
         Err(error) => panic!("the tender's manifest: {error}"),
     }

@@ -12,17 +12,18 @@ pub struct Declaration {
     pub entry: Entry,
     is_block: bool,
     read_only: bool,
+    optional: bool,
 }
 
 impl Declaration {
     /// `net "name"`.
     pub const fn net(name: &str) -> Self {
-        Self { entry: Entry::net(name), is_block: false, read_only: false }
+        Self { entry: Entry::net(name), is_block: false, read_only: false, optional: false }
     }
 
     /// `block "name"`.
     pub const fn block(name: &str) -> Self {
-        Self { entry: Entry::block(name), is_block: true, read_only: false }
+        Self { entry: Entry::block(name), is_block: true, read_only: false, optional: false }
     }
 
     /// `block "name" read_only`.
@@ -32,6 +33,16 @@ impl Declaration {
     pub const fn read_only(mut self) -> Self {
         assert!(self.is_block, "only block devices can be read_only");
         self.read_only = true;
+        self
+    }
+
+    /// `block "name" optional`.
+    ///
+    /// # Panics
+    /// At compile time, for other devices.
+    pub const fn optional(mut self) -> Self {
+        assert!(self.is_block, "only block devices can be optional");
+        self.optional = true;
         self
     }
 }
@@ -60,16 +71,30 @@ const fn read_only<const N: usize>(declarations: [Declaration; N]) -> u64 {
     read_only
 }
 
+/// The program's optional devices, as bits by manifest index.
+const fn optional<const N: usize>(declarations: [Declaration; N]) -> u64 {
+    let mut optional = 0;
+    let mut i = 0;
+    while i < N {
+        if declarations[i].optional {
+            optional |= 1 << (i + 1);
+        }
+        i += 1;
+    }
+    optional
+}
+
 /// What the runtime can use of the tender's extensions.
 pub const FEATURES: Features = Features::ALL;
 
-/// A request for the features, with the program's read-only devices, as the program itself reads it.
+/// A request for the features, with the program's read-only and optional devices, as the program
+/// itself reads it.
 pub const fn request<const N: usize>(
     features: Features,
     declarations: [Declaration; N],
 ) -> Request {
     let stub = Stub { start: 0, end: 0 };
-    Request { features, read_only: read_only(declarations), stub }
+    Request { features, read_only: read_only(declarations), stub, optional: optional(declarations) }
 }
 
 /// The same as a note for the tender.
@@ -78,7 +103,7 @@ pub const fn request_note<const N: usize>(
     declarations: [Declaration; N],
 ) -> RequestNote {
     let stub = [arch::__guest_stub as _, arch::__guest_stub_end as _];
-    RequestNote::new(features, read_only(declarations), stub)
+    RequestNote::new(features, read_only(declarations), optional(declarations), stub)
 }
 
 /// Declares the program's devices, once per program:
@@ -88,11 +113,15 @@ pub const fn request_note<const N: usize>(
 ///     net "service",
 ///     block "site" read_only,
 ///     block "data",
+///     block "cache" optional,
 /// }
 /// ```
 ///
 /// Names have 1 to 67 letters and digits. A tender refuses to start the program before each is
-/// attached (`--net:service=...`, `--block:site=...`). An empty manifest is `manifest! {}`.
+/// attached (`--net:service=...`, `--block:site=...`), but for those that are `optional`: without
+/// them [`block::open`](crate::block::open) says [`NotAttached`](crate::block::Error::NotAttached).
+/// Solo5's own tender knows nothing of that and wants all. A device may be `read_only optional`. An
+/// empty manifest is `manifest! {}`.
 #[macro_export]
 macro_rules! manifest {
     ($($declarations:tt)*) => {
@@ -104,14 +133,14 @@ macro_rules! manifest {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __manifest {
-    ($features:expr; $($kind:ident $name:literal $($option:ident)?),* $(,)?) => {
+    ($features:expr; $($kind:ident $name:literal $($option:ident)*),* $(,)?) => {
         const _: () = {
             use $crate::internal::solo5_sys::{extension, note};
             use $crate::internal::{Declaration, declared_entries, request, request_note};
 
             const COUNT: usize = <[&str]>::len(&[$($name),*]);
             const DECLARATIONS: [Declaration; COUNT] =
-                [$(Declaration::$kind($name)$(.$option())?),*];
+                [$(Declaration::$kind($name)$(.$option())*),*];
 
             #[used]
             #[unsafe(link_section = ".interp")]

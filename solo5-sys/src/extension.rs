@@ -41,11 +41,14 @@ impl Features {
     /// Network devices may be rings in shared memory, which [`Extension::rings`] tells; each frame then
     /// begins with a [`crate::virtio_net::Header`]. Granted with [`Features::PPOLL`] only. See [`crate::ring`].
     pub const RING: Self = Self(1 << 8);
+    /// The guest is told by [`Extension::synchronous`] on which block devices a write is on the disk when it
+    /// returns.
+    pub const SYNC: Self = Self(1 << 9);
 
     /// Every feature that this version knows.
-    pub const ALL: Self = Self(0b1_1111_1111);
+    pub const ALL: Self = Self(0b11_1111_1111);
 
-    const NAMES: [(Self, &'static str); 9] = [
+    const NAMES: [(Self, &'static str); 10] = [
         (Self::PPOLL, "ppoll"),
         (Self::NO_TLS, "no-tls"),
         (Self::MULTI_BLOCK, "multi-block"),
@@ -55,6 +58,7 @@ impl Features {
         (Self::VNET, "virtio-net"),
         (Self::TSC, "tsc"),
         (Self::RING, "ring"),
+        (Self::SYNC, "sync"),
     ];
 
     /// The set as bits.
@@ -102,8 +106,11 @@ impl BitOr for Features {
     }
 }
 
-const REQUEST_VERSION: u32 = 2;
-const REQUEST_BYTES: usize = 36;
+const REQUEST_VERSION: u32 = 3;
+const REQUEST_BYTES: usize = 44;
+/// The version before, which has no optional devices.
+const REQUEST_VERSION_2: u32 = 2;
+const REQUEST_BYTES_2: usize = 36;
 
 /// Largest stub, in bytes: a page.
 pub const STUB_MAX_BYTES: u64 = 4096;
@@ -128,6 +135,9 @@ pub struct Request {
     pub read_only: u64,
     /// Where its system calls are, meaningful with [`Features::STUB`].
     pub stub: Stub,
+    /// The block devices that it can do without, as bits by manifest index: what is not attached has neither a
+    /// descriptor nor a rule. Solo5's tender, which does not read this, attaches all.
+    pub optional: u64,
 }
 
 /// The note of a [`Request`], as it stands in the file. The addresses of its stub are symbols that
@@ -140,16 +150,18 @@ pub struct RequestNote {
     features: u64,
     read_only: u64,
     stub: [unsafe extern "C" fn(); 2],
+    optional: u64,
 }
 
 const _: () = assert!(size_of::<RequestNote>() == crate::note::HEADER_BYTES + REQUEST_BYTES);
 
 impl RequestNote {
-    /// The note of a guest that asks for `features`, only reads the block devices `read_only`, and
-    /// makes its system calls between the two symbols `stub`.
+    /// The note of a guest that asks for `features`, only reads the block devices `read_only`, can do
+    /// without those of `optional`, and makes its system calls between the two symbols `stub`.
     pub const fn new(
         features: Features,
         read_only: u64,
+        optional: u64,
         stub: [unsafe extern "C" fn(); 2],
     ) -> Self {
         Self {
@@ -158,6 +170,7 @@ impl RequestNote {
             features: features.0.to_le(),
             read_only: read_only.to_le(),
             stub,
+            optional: optional.to_le(),
         }
     }
 }
@@ -165,8 +178,13 @@ impl RequestNote {
 /// Why a descriptor is not a [`Request`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestError {
-    /// The descriptor does not have 36 bytes.
-    Size(usize),
+    /// Its size is not that of its version.
+    Size {
+        /// Bytes that there are.
+        found: usize,
+        /// Bytes that there should be.
+        expected: usize,
+    },
     /// Another version.
     Version(u32),
 }
@@ -174,12 +192,13 @@ pub enum RequestError {
 impl fmt::Display for RequestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Size(bytes) => {
-                write!(f, "the Nabla note has {bytes} bytes, not {REQUEST_BYTES}")
+            Self::Size { found, expected } => {
+                write!(f, "the Nabla note has {found} bytes, not {expected}")
             }
-            Self::Version(version) => {
-                write!(f, "the Nabla note has version {version}, known is {REQUEST_VERSION}")
-            }
+            Self::Version(version) => write!(
+                f,
+                "the Nabla note has version {version}, known are {REQUEST_VERSION_2} and {REQUEST_VERSION}"
+            ),
         }
     }
 }
@@ -192,20 +211,26 @@ impl Request {
         self.read_only & (1 << index) != 0
     }
 
-    /// Checks a note's descriptor: `u32` version, `u64` features, `u64` read-only devices, and two
-    /// `u64` that enclose the stub.
+    /// Whether the guest can do without the device with this manifest index.
+    pub const fn can_miss(&self, index: usize) -> bool {
+        self.optional & (1 << index) != 0
+    }
+
+    /// Checks a note's descriptor: `u32` version, `u64` features, `u64` read-only devices, two
+    /// `u64` that enclose the stub, and since version 3 `u64` optional devices.
     ///
     /// # Errors
     /// [`RequestError`] if it has another size or version.
     pub fn parse(descriptor: &[u8]) -> Result<Self, RequestError> {
-        let size = RequestError::Size(descriptor.len());
-        if descriptor.len() != REQUEST_BYTES {
-            return Err(size);
-        }
-        match u32_at(descriptor, 0) {
-            Some(REQUEST_VERSION) => {}
+        let found = descriptor.len();
+        let expected = match u32_at(descriptor, 0) {
+            Some(REQUEST_VERSION) | None => REQUEST_BYTES,
+            Some(REQUEST_VERSION_2) => REQUEST_BYTES_2,
             Some(version) => return Err(RequestError::Version(version)),
-            None => return Err(size),
+        };
+        let size = RequestError::Size { found, expected };
+        if found != expected {
+            return Err(size);
         }
         Ok(Self {
             features: Features(u64_at(descriptor, 4).ok_or(size)?),
@@ -213,6 +238,10 @@ impl Request {
             stub: Stub {
                 start: u64_at(descriptor, 20).ok_or(size)?,
                 end: u64_at(descriptor, 28).ok_or(size)?,
+            },
+            optional: match expected {
+                REQUEST_BYTES_2 => 0,
+                _ => u64_at(descriptor, 36).ok_or(size)?,
             },
         })
     }
@@ -278,7 +307,7 @@ impl Rings {
 ///
 /// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
 /// devices, 32 bytes of seed, three `u64` of the placement, `u64` devices with virtio-net headers,
-/// three `u64` of the clock, three `u64` of the rings.
+/// three `u64` of the clock, three `u64` of the rings, `u64` synchronous devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The features in force: what was asked for and is known here.
@@ -296,6 +325,9 @@ pub struct Extension {
     pub clock: Clock,
     /// Network devices in shared memory, meaningful with [`Features::RING`].
     pub rings: Rings,
+    /// The block devices on which a write is on the disk when it returns, as bits by manifest index, meaningful
+    /// with [`Features::SYNC`].
+    pub synchronous: u64,
 }
 
 impl Extension {
@@ -308,9 +340,10 @@ impl Extension {
         virtio_net: 0,
         clock: Clock { counter: 0, monotonic_ns: 0, scale: 0 },
         rings: Rings { devices: 0, base: 0, doorbells: 0 },
+        synchronous: 0,
     };
     /// Size of the encoded form in bytes.
-    pub const BYTES: usize = 144;
+    pub const BYTES: usize = 152;
     /// Size of the first tenders' page.
     const BYTES_MIN: usize = 88;
     /// Offset of the features, which an entry may have to look at before it has a stack.
@@ -335,12 +368,18 @@ impl Extension {
         put(&mut out, 120, &self.rings.devices.to_le_bytes());
         put(&mut out, 128, &self.rings.base.to_le_bytes());
         put(&mut out, 136, &self.rings.doorbells.to_le_bytes());
+        put(&mut out, 144, &self.synchronous.to_le_bytes());
         out
     }
 
     /// Whether frames of the network device with this manifest index begin with a header.
     pub const fn has_virtio_net(&self, index: usize) -> bool {
         self.features.contains(Features::VNET) && self.virtio_net & (1 << index) != 0
+    }
+
+    /// Whether a write to the block device with this manifest index is on the disk when it returns.
+    pub const fn is_synchronous(&self, index: usize) -> bool {
+        self.features.contains(Features::SYNC) && self.synchronous & (1 << index) != 0
     }
 
     /// Reads the page; `None` under a tender that offers none (Solo5's), or another version.
@@ -375,6 +414,7 @@ impl Extension {
                 base: appended(128)?,
                 doorbells: appended(136)?,
             },
+            synchronous: appended(144)?,
         })
     }
 }

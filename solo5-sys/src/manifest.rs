@@ -229,7 +229,8 @@ pub struct Device {
     pub name: Name,
     /// Its kind.
     pub kind: DeviceKind,
-    /// What is attached to it; nothing in a file, something in a running guest's copy.
+    /// What is attached to it; nothing in a file, something in a running guest's copy, unless the device is
+    /// optional.
     pub attachment: Option<Attachment>,
 }
 
@@ -246,8 +247,11 @@ impl Device {
 pub enum Stage {
     /// From a file: nothing may be attached.
     Declared,
-    /// From a running guest's memory: everything must be.
-    Attached,
+    /// From a running guest's memory: everything must be, but for its optional devices.
+    Attached {
+        /// These, as in [`crate::extension::Request::optional`].
+        optional: u64,
+    },
 }
 
 /// A valid manifest.
@@ -381,6 +385,11 @@ impl Manifest {
         self.devices[..self.len].iter().enumerate().map(|(i, device)| (i + 1, device))
     }
 
+    /// Those of the devices to which something is attached.
+    pub fn attached(&self) -> impl Iterator<Item = (usize, &Device)> + Clone {
+        self.devices().filter(|(_, device)| device.attachment.is_some())
+    }
+
     /// The device of that name and kind with its manifest index.
     pub fn find(&self, name: &str, kind: DeviceKind) -> Option<(usize, &Device)> {
         self.devices().find(|(_, device)| device.kind == kind && device.name.as_str() == name)
@@ -445,7 +454,8 @@ fn parse_device(raw: &[u8], index: usize, stage: Stage) -> Result<Device, Manife
     };
     let attachment = match (stage, raw[96]) {
         (Stage::Declared, 0) => None,
-        (Stage::Attached, 1) => {
+        (Stage::Attached { optional }, 0) if optional & (1 << index) != 0 => None,
+        (Stage::Attached { .. }, 1) => {
             Some(parse_attachment(raw, kind).ok_or(ManifestError::Attachment(name))?)
         }
         _ => return Err(ManifestError::Attached(name)),

@@ -5,10 +5,11 @@
 //! | 0 | /dev/null |
 //! | 1 | the console |
 //! | 2 | closed |
-//! | from 3 | the devices, in the manifest's order |
+//! | from 3 | the devices that are attached, in the manifest's order |
 //! | behind them | the epoll set and the timer, for guests that wait by them |
 //!
-//! The numbers follow from the manifest alone, and so does the policy that names them.
+//! The numbers follow from the manifest and which of its optional devices are there, and so does the policy
+//! that names them.
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};

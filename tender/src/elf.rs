@@ -215,9 +215,9 @@ pub enum Error {
         /// Where it is said to end.
         end: u64,
     },
-    /// Read-only bits of devices that are no block devices.
-    #[error("has a bad request: it marks a device read-only that is not a declared block device")]
-    ReadOnly,
+    /// Read-only or optional bits of devices that are no block devices.
+    #[error("has a bad request: it marks a device {0} that is not a declared block device")]
+    Mark(&'static str),
 }
 
 /// Reads and checks a unikernel that is to run in `memory_bytes` of memory.
@@ -244,7 +244,7 @@ pub fn parse<S: Source + ?Sized>(source: &S, memory_bytes: u64) -> Result<Image,
     }
     let manifest = notes.manifest.ok_or(Error::NoteMissing("MFT1"))?;
     let request = notes.request.unwrap_or_default();
-    check_read_only(&request, &manifest)?;
+    check_marks(&request, &manifest)?;
     check_stub(&request, &segments.accepted)?;
     check_room(&request, kernel_end, memory_bytes)?;
     Ok(Image {
@@ -484,13 +484,17 @@ fn check_room(request: &Request, kernel_end: u64, memory_bytes: u64) -> Result<(
     Ok(())
 }
 
-fn check_read_only(request: &Request, manifest: &Manifest) -> Result<(), Error> {
+fn check_marks(request: &Request, manifest: &Manifest) -> Result<(), Error> {
     use solo5_sys::manifest::DeviceKind;
     let blocks = manifest
         .devices()
         .filter(|(_, device)| device.kind == DeviceKind::Block)
         .fold(0, |bits, (index, _)| bits | 1u64 << index);
-    if request.read_only & !blocks != 0 { Err(Error::ReadOnly) } else { Ok(()) }
+    let marks = [(request.read_only, "read-only"), (request.optional, "optional")];
+    match marks.iter().find(|(bits, _)| bits & !blocks != 0) {
+        Some((_, mark)) => Err(Error::Mark(mark)),
+        None => Ok(()),
+    }
 }
 
 // The callers' offsets are constants inside arrays of constant size.

@@ -50,7 +50,7 @@ pub struct Report {
     /// The features that this tender grants it.
     pub granted: Request,
     /// The devices as they would be attached; a block device that no option attaches stands for
-    /// one of any size.
+    /// one of any size, unless it is optional.
     pub manifest: Manifest,
     /// The network devices that would be rings.
     pub rings: Rings,
@@ -140,9 +140,13 @@ impl fmt::Display for Report {
                     ),
                 };
             }
+            if device.attachment.is_none() {
+                text.push_str(", not attached: without it");
+            }
+            let optional = if self.granted.can_miss(index) { " (optional)" } else { "" };
             let access = if self.granted.only_reads(index) { " (read-only)" } else { "" };
             let form = if self.rings.of(index).is_some() { " (a ring)" } else { "" };
-            writeln!(f, "device    {text}{access}{form}")?;
+            writeln!(f, "device    {text}{access}{optional}{form}")?;
         }
         let features: Vec<&str> = self.granted.features.names().collect();
         if !features.is_empty() {
@@ -211,15 +215,18 @@ impl Report {
         });
         let devices = self.manifest.devices().zip(&self.attached).map(|((index, device), attached)| {
             let (kind, name) = (device.kind, device.name);
-            let read_only = self.granted.only_reads(index);
+            let (read_only, optional) = (self.granted.only_reads(index), self.granted.can_miss(index));
             let size = match device.attachment {
                 Some(Attachment::Block { capacity_bytes, block_bytes, .. }) => {
                     format!(r#","capacity_bytes":{capacity_bytes},"block_bytes":{block_bytes}"#)
                 }
-                _ => format!(r#","ring":{}"#, self.rings.of(index).is_some()),
+                Some(Attachment::Net { .. }) => {
+                    format!(r#","ring":{}"#, self.rings.of(index).is_some())
+                }
+                None => String::new(),
             };
             format!(
-                r#"{{"kind":"{kind}","name":"{name}","read_only":{read_only},"attached":{attached}{size}}}"#
+                r#"{{"kind":"{kind}","name":"{name}","read_only":{read_only},"optional":{optional},"attached":{attached}{size}}}"#
             )
         });
         let calls = self.policy.calls().into_iter().map(|call| text(call.name()));

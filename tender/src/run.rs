@@ -81,6 +81,7 @@ struct Guest {
     granted: Request,
     manifest: Manifest,
     virtio_net: u64,
+    synchronous: u64,
     /// Taken at the start, if the guest reads the counter.
     reading: Option<Reading>,
     descriptors: Vec<OwnedFd>,
@@ -118,6 +119,7 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
     let Attached {
         manifest,
         virtio_net,
+        synchronous,
         mut descriptors,
         rings,
         ring_memory,
@@ -154,6 +156,7 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         granted,
         manifest,
         virtio_net,
+        synchronous,
         reading,
         descriptors,
         rings,
@@ -224,6 +227,7 @@ impl Guest {
             virtio_net: self.virtio_net,
             clock: clock.unwrap_or_default(),
             rings,
+            synchronous: self.synchronous,
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),
@@ -253,7 +257,7 @@ fn make_waiting_set(manifest: &Manifest, devices: &[OwnedFd]) -> Result<[OwnedFd
     let flags = TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK;
     let timer = TimerFd::new(ClockId::CLOCK_MONOTONIC, flags)?;
     epoll.add(&timer, EpollEvent::new(EpollFlags::EPOLLIN, TIMER_EVENT))?;
-    for ((index, device), fd) in manifest.devices().zip(devices) {
+    for ((index, device), fd) in manifest.attached().zip(devices) {
         if device.kind == DeviceKind::Net {
             epoll.add(fd, EpollEvent::new(EpollFlags::EPOLLIN, index as u64))?;
         }

@@ -19,7 +19,7 @@ fn valid() -> File {
     let code = Code::default().exit(0).0;
     let devices = [("service", DeviceKind::Net), ("data", DeviceKind::Block)];
     let stub = Stub { start: CODE, end: CODE + 4 };
-    let request = Request { features: Features::ALL, read_only: 1 << 2, stub };
+    let request = Request { features: Features::ALL, read_only: 1 << 2, stub, optional: 0 };
     File::of_code(&code, &devices).asking(request)
 }
 
@@ -183,20 +183,30 @@ fn the_first_of_several_notes_counts() {
 }
 
 #[test]
-fn read_only_marks_belong_to_block_devices() {
+fn marks_belong_to_block_devices() {
+    let with = |request| {
+        File::of_code(&[0xc3], &[("n", DeviceKind::Net), ("b", DeviceKind::Block)]).asking(request)
+    };
+    let read_only = |bits| Request { read_only: bits, ..Request::default() };
+    let optional = |bits| Request { optional: bits, ..Request::default() };
     for bit in [0, 1, 3, 63] {
-        let error = refused(|file| {
-            *file = File::of_code(&[0xc3], &[("n", DeviceKind::Net), ("b", DeviceKind::Block)])
-                .asking(Request { read_only: 1 << bit, ..Request::default() });
-        });
-        assert!(matches!(error, Error::ReadOnly), "{bit}");
+        for (request, word) in
+            [(read_only(1 << bit), "read-only"), (optional(1 << bit), "optional")]
+        {
+            let error = refused(|file| *file = with(request));
+            assert!(matches!(error, Error::Mark(mark) if mark == word), "{bit}: {error}");
+        }
+    }
+    for request in [read_only(1 << 2), optional(1 << 2)] {
+        assert_eq!(parse(&with(request)).unwrap().request, request);
     }
 }
 
 #[test]
 fn a_stub_lies_in_executable_code() {
     let stub = |start: u64, end: u64| {
-        let request = Request { features: Features::STUB, read_only: 0, stub: Stub { start, end } };
+        let stub = Stub { start, end };
+        let request = Request { features: Features::STUB, stub, ..Request::default() };
         parse(&File::of_code(&[0xc3; 4000], &[]).asking(request))
     };
     assert!(stub(CODE, CODE + 2).is_ok() && stub(CODE + 4, CODE + 4000).is_ok());

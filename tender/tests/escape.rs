@@ -117,7 +117,7 @@ fn calls_from_outside_of_the_stub_end_the_guest() {
     for number in [libc::SYS_exit_group, libc::SYS_clock_gettime, libc::SYS_write] {
         let code = Code(jump_over.0.clone()).call(number, &[1, CODE, 1]).exit(MADE as u64);
         let stub = solo5_sys::extension::Stub { start: stub_end - 2, end: stub_end };
-        let request = Request { features: Features::STUB, read_only: 0, stub };
+        let request = Request { features: Features::STUB, stub, ..Request::default() };
         let guest = Guest::new(&File::of_code(&code.0, &[]).asking(request));
         let output = guest.run(&[ALONE]);
         assert_eq!(output.status.signal(), Some(libc::SIGSYS), "{number}: {output:?}");

@@ -44,7 +44,7 @@ fn forbidden_calls_kill() {
     assert_eq!(Guest::new(&file).status(&[]), 0);
     file.programs.pop();
     let stub = Stub { start: CODE, end: CODE + 2 };
-    let file = file.asking(Request { features: Features::STUB, read_only: 0, stub });
+    let file = file.asking(Request { features: Features::STUB, stub, ..Request::default() });
     assert_eq!(Guest::new(&file).signal(&[]), libc::SIGSYS);
     let modern = Code::default().call(libc::SYS_arch_prctl, &[0x1002, 0]).exit(0);
     let guest = Guest::new(&File::of_code(&modern.0, &[]).modern());
@@ -439,6 +439,33 @@ fn writes_reach_the_file_and_read_only_devices_take_none() {
     let guest = block_guest(libc::SYS_pwrite64, &arguments, read_only);
     let disk = guest.disk(&[0x5a; 1024]);
     assert_eq!(guest.signal(&[&format!("--block:data={disk}")]), libc::SIGSYS);
+}
+
+#[test]
+fn an_optional_device_that_is_not_attached_has_no_descriptor() {
+    // The mark of the first entry, which is zero if nothing is attached.
+    let attached_at = 0x1_2000 + 8 + 104 + 96;
+    let optional = Request { optional: 1 << 1, ..Request::default() };
+    let mark = Code::default().load_rax(attached_at).exit_with_rax();
+    let guest = Guest::new(&File::of_code(&mark.0, &DISK).asking(optional));
+    let attach = format!("--block:data={}", guest.disk(&[0x5a; 1024]));
+    for mode in ["--no-supervisor", "--no-jail", "--jail"] {
+        assert_eq!(guest.status(&[mode]), 0, "{mode}");
+        assert_eq!(guest.status(&[mode, &attach]), 1, "{mode}");
+        let call = block_guest(libc::SYS_pread64, &[FIRST_FD, HEAP, 512, 0], optional);
+        assert_eq!(call.signal(&[mode]), libc::SIGSYS, "{mode}");
+    }
+}
+
+#[test]
+fn synchronous_devices_are_told_to_guests_that_ask() {
+    // The word of the extension page.
+    let code = Code::default().load_rax(0x1_0000 + 144).exit_with_rax();
+    let asking = Request { features: Features::SYNC, ..Request::default() };
+    let guest = Guest::new(&File::of_code(&code.0, &DISK).asking(asking));
+    let attach = format!("--block:data={}", guest.disk(&[0x5a; 1024]));
+    assert_eq!(guest.status(&[&attach]), 0);
+    assert_eq!(guest.status(&[&attach, "--block-sync:data"]), 1 << 1);
 }
 
 const NET: [(&str, DeviceKind); 1] = [("service", DeviceKind::Net)];

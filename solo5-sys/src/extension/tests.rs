@@ -15,15 +15,16 @@ fn page_equals_golden_bytes() {
         virtio_net: 5,
         clock: Clock { counter: 6, monotonic_ns: 7, scale: 8 },
         rings: Rings { devices: 9, base: 10, doorbells: 11 },
+        synchronous: 12,
     };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 144, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 152, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(bytes[32..64], [7; 32]);
-    let words = [1u8, 2, 3, 5, 6, 7, 8, 9, 10, 11].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
+    let words = [1u8, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[64..], words.concat());
 }
 
@@ -35,9 +36,9 @@ fn page_of_a_plain_solo5_tender_offers_nothing() {
 #[test]
 fn longer_pages_of_later_tenders_are_read() {
     let page = Extension { features: Features::ALL, seed: [1; 32], ..Extension::NONE };
-    let mut bytes = [0; 160];
+    let mut bytes = [0; 168];
     bytes[..Extension::BYTES].copy_from_slice(&page.to_bytes());
-    bytes[12] = 160;
+    bytes[12] = 168;
     assert_eq!(Extension::parse(&bytes), Some(page));
 }
 
@@ -50,6 +51,11 @@ fn shorter_pages_of_earlier_tenders_are_read() {
     assert_eq!(Extension::parse(&bytes[..88]), Some(Extension { virtio_net: 0, ..page }));
     bytes[12] = 87;
     assert_eq!(Extension::parse(&bytes), None);
+
+    let page = Extension { features: Features::SYNC, synchronous: 2, ..Extension::NONE };
+    let mut bytes = page.to_bytes();
+    bytes[12] = 144;
+    assert_eq!(Extension::parse(&bytes), Some(Extension { synchronous: 0, ..page }));
 }
 
 #[test]
@@ -60,9 +66,50 @@ fn headers_are_granted_for_single_devices() {
 }
 
 #[test]
+fn synchronous_are_single_devices_where_the_tender_tells() {
+    let page = Extension { features: Features::SYNC, synchronous: 1 << 2, ..Extension::NONE };
+    assert!(page.is_synchronous(2) && !page.is_synchronous(1));
+    assert!(!Extension { features: Features::NONE, ..page }.is_synchronous(2));
+    assert!(!Extension::NONE.is_synchronous(2));
+}
+
+#[test]
 fn request_of_another_version_or_size_is_refused() {
-    assert_eq!(Request::parse(&[0; 35]), Err(RequestError::Size(35)));
-    assert_eq!(Request::parse(&[0; 36]), Err(RequestError::Version(0)));
+    let of = |version: u8, bytes: usize| {
+        let mut descriptor = std::vec![0; bytes];
+        descriptor[0] = version;
+        Request::parse(&descriptor)
+    };
+    let size = |found, expected| Err(RequestError::Size { found, expected });
+    assert_eq!(Request::parse(&[3, 0, 0]), size(3, 44));
+    for (version, bytes) in [(3, 44), (2, 36)] {
+        assert!(of(version, bytes).is_ok());
+        for other in [4, 35, 36, 37, 43, 44, 45].into_iter().filter(|other| *other != bytes) {
+            assert_eq!(of(version, other), size(other, bytes), "version {version}");
+        }
+    }
+    for version in [0, 1, 4] {
+        assert_eq!(of(version, 44), Err(RequestError::Version(version.into())));
+    }
+}
+
+/// What a guest's file of before the optional devices says.
+#[test]
+fn a_request_of_version_2_has_no_optional_devices() {
+    let mut descriptor = [0; 36];
+    for (at, byte) in [(0, 2), (4, 16), (12, 4), (20, 0x10), (28, 0x12)] {
+        descriptor[at] = byte;
+    }
+    let stub = Stub { start: 0x10, end: 0x12 };
+    let expected = Request { features: Features::STUB, read_only: 4, stub, optional: 0 };
+    assert_eq!(Request::parse(&descriptor), Ok(expected));
+}
+
+#[test]
+fn a_guest_can_miss_its_optional_devices_only() {
+    let request = Request { optional: 1 << 2 | 1 << 63, ..Request::default() };
+    assert!(request.can_miss(2) && request.can_miss(63));
+    assert!(!request.can_miss(1) && !request.can_miss(62));
 }
 
 #[test]
@@ -82,7 +129,7 @@ fn address(symbol: unsafe extern "C" fn()) -> u64 {
 fn descriptor(note: &RequestNote) -> std::vec::Vec<u8> {
     let [start, end] = note.stub.map(address);
     let mut bytes = note.version.to_ne_bytes().to_vec();
-    [note.features, note.read_only, start, end]
+    [note.features, note.read_only, start, end, note.optional]
         .into_iter()
         .for_each(|word| bytes.extend(word.to_ne_bytes()));
     bytes
@@ -90,14 +137,16 @@ fn descriptor(note: &RequestNote) -> std::vec::Vec<u8> {
 
 #[test]
 fn a_request_equals_golden_bytes() {
-    let note = RequestNote::new(Features::STUB, 4, [start, end]);
+    let note = RequestNote::new(Features::STUB, 4, 2, [start, end]);
     let bytes = descriptor(&note);
     assert_eq!(bytes.len(), REQUEST_BYTES);
-    assert_eq!(bytes[..4], [2, 0, 0, 0]);
+    assert_eq!(bytes[..4], [3, 0, 0, 0]);
     assert_eq!(bytes[4..20], [16, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]);
+    assert_eq!(bytes[36..], [2, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(core::mem::offset_of!(RequestNote, version), crate::note::HEADER_BYTES);
     assert_eq!(core::mem::offset_of!(RequestNote, features), crate::note::HEADER_BYTES + 4);
     assert_eq!(core::mem::offset_of!(RequestNote, stub), crate::note::HEADER_BYTES + 20);
+    assert_eq!(core::mem::offset_of!(RequestNote, optional), crate::note::HEADER_BYTES + 36);
 }
 
 proptest! {
@@ -108,13 +157,15 @@ proptest! {
         seed in any::<[u8; 32]>(),
         [heap_start, heap_end, stack_end, virtio_net] in any::<[u64; 4]>(),
         [counter, monotonic_ns, scale] in any::<[u64; 3]>(),
-        [devices, base, doorbells] in any::<[u64; 3]>(),
+        [devices, base, doorbells, synchronous] in any::<[u64; 4]>(),
     ) {
         let placement = Placement { heap_start, heap_end, stack_end };
         let features = Features::from_bits(bits);
         let clock = Clock { counter, monotonic_ns, scale };
         let rings = Rings { devices, base, doorbells };
-        let page = Extension { features, read_only, seed, placement, virtio_net, clock, rings };
+        let page = Extension {
+            features, read_only, seed, placement, virtio_net, clock, rings, synchronous,
+        };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
     }
 
@@ -129,13 +180,13 @@ proptest! {
     }
 
     #[test]
-    fn requests_round_trip(bits in any::<u64>(), read_only in any::<u64>()) {
+    fn requests_round_trip([bits, read_only, optional] in any::<[u64; 3]>()) {
         let features = Features::from_bits(bits);
         let stub = Stub { start: address(start), end: address(end) };
-        let note = RequestNote::new(features, read_only, [start, end]);
+        let note = RequestNote::new(features, read_only, optional, [start, end]);
         prop_assert_eq!(
             Request::parse(&descriptor(&note)),
-            Ok(Request { features, read_only, stub })
+            Ok(Request { features, read_only, stub, optional })
         );
     }
 

@@ -26,7 +26,7 @@ fn device(stage: Stage) -> impl Strategy<Value = Device> {
         .prop_flat_map(move |(name, kind)| {
             let attached = match stage {
                 Stage::Declared => Just(None).boxed(),
-                Stage::Attached => attachment(kind).prop_map(Some).boxed(),
+                Stage::Attached { .. } => attachment(kind).prop_map(Some).boxed(),
             };
             (Just(Name::new(&name).unwrap()), Just(kind), attached)
         })
@@ -45,6 +45,8 @@ fn manifest(stage: Stage) -> impl Strategy<Value = Manifest> {
         manifest
     })
 }
+
+const ATTACHED: Stage = Stage::Attached { optional: 0 };
 
 fn encoded(manifest: &Manifest) -> Vec<u8> {
     let mut out = std::vec![0xff; manifest.encoded_bytes()];
@@ -78,16 +80,40 @@ proptest! {
     }
 
     #[test]
-    fn attached_manifests_round_trip(manifest in manifest(Stage::Attached)) {
-        prop_assert_eq!(Manifest::parse(&encoded(&manifest), Stage::Attached), Ok(manifest));
+    fn attached_manifests_round_trip(manifest in manifest(ATTACHED)) {
+        prop_assert_eq!(Manifest::parse(&encoded(&manifest), ATTACHED), Ok(manifest));
+    }
+
+    /// Any devices may be missing, if they are optional, and no others.
+    #[test]
+    fn manifests_without_optional_devices_round_trip(
+        mut manifest in manifest(ATTACHED),
+        missing: u64,
+        unneeded: u64,
+    ) {
+        let len = manifest.len;
+        let is_missing = |index: usize| missing >> index & 1 == 1;
+        let devices = manifest.devices[..len].iter_mut();
+        devices.zip(1..).filter(|(_, i)| is_missing(*i)).for_each(|(d, _)| d.attachment = None);
+        let bytes = encoded(&manifest);
+        let optional = missing | unneeded;
+        prop_assert_eq!(Manifest::parse(&bytes, Stage::Attached { optional }), Ok(manifest));
+        for index in (1..=len).filter(|index| is_missing(*index)) {
+            let optional = optional & !(1 << index);
+            let refused = ManifestError::Attached(manifest.devices[index - 1].name);
+            prop_assert_eq!(Manifest::parse(&bytes, Stage::Attached { optional }), Err(refused));
+        }
     }
 
     #[test]
     fn mutated_manifests_are_refused_or_valid(
-        manifest in manifest(Stage::Attached),
+        manifest in manifest(ATTACHED),
         changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8),
         cut in any::<prop::sample::Index>(),
-        stage in prop_oneof![Just(Stage::Declared), Just(Stage::Attached)],
+        stage in prop_oneof![
+            Just(Stage::Declared),
+            any::<u64>().prop_map(|optional| Stage::Attached { optional }),
+        ],
     ) {
         let mut bytes = encoded(&manifest);
         for (position, value) in changes {
@@ -103,7 +129,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        for stage in [Stage::Declared, Stage::Attached] {
+        for stage in [Stage::Declared, ATTACHED, Stage::Attached { optional: !0 }] {
             if let Ok(parsed) = Manifest::parse(&bytes, stage) {
                 assert_valid(&parsed);
             }

@@ -154,6 +154,8 @@ pub enum SizeError {
 pub(super) struct Block {
     pub(super) fd: OwnedFd,
     pub(super) description: String,
+    /// Whether a write is on the disk when it returns.
+    pub(super) synchronous: bool,
     capacity_bytes: u64,
     block_bytes: u16,
 }
@@ -194,9 +196,10 @@ pub(super) fn attach(options: &Options, access: Access) -> Result<Block, AttachE
     let block_bytes = options.block_bytes();
     let blocks = capacity_bytes / u64::from(block_bytes);
     let reading = if read_only { ", read-only" } else { "" };
-    let durable = if options.sync.is_some() { ", synchronous" } else { "" };
+    let synchronous = options.sync.is_some();
+    let durable = if synchronous { ", synchronous" } else { "" };
     let description = format!("{typed}, {blocks} blocks of {block_bytes} bytes{reading}{durable}");
-    Ok(Block { fd: file.into(), description, capacity_bytes, block_bytes })
+    Ok(Block { fd: file.into(), description, synchronous, capacity_bytes, block_bytes })
 }
 
 /// Opens the file and finds out its capacity in bytes.

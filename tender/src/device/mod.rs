@@ -2,7 +2,8 @@
 //!
 //! Each kind of device is a module that owns its options, its part of the help, its attach step
 //! and its rules of the policy. Here the options are sorted by device and held against the
-//! manifest: everything declared must be attached, and nothing else can be.
+//! manifest: everything declared must be attached, but for optional devices that no option names, and
+//! nothing else can be.
 
 pub mod block;
 pub mod net;
@@ -204,7 +205,9 @@ pub struct Attached {
     pub manifest: Manifest,
     /// The network devices whose frames begin with virtio-net headers, as bits by manifest index.
     pub virtio_net: u64,
-    /// What they refer to, in the manifest's order, and behind them the doorbells of the rings' gateways.
+    /// The block devices on which a write is on the disk when it returns, in the same way.
+    pub synchronous: u64,
+    /// What those that are attached refer to, in the manifest's order, and behind them the doorbells of the rings' gateways.
     pub descriptors: Vec<OwnedFd>,
     /// Which network devices are rings.
     pub rings: Rings,
@@ -216,7 +219,7 @@ pub struct Attached {
     pub descriptions: Vec<String>,
 }
 
-/// Attaches every declared device.
+/// Attaches every declared device, but for optional ones that no option names.
 ///
 /// # Errors
 /// If options and manifest differ, before anything is opened, or a device cannot be attached.
@@ -225,12 +228,13 @@ pub fn attach(
     declared: &Manifest,
     granted: &Request,
 ) -> Result<Attached, AttachError> {
-    check(options, declared)?;
+    check(options, declared, granted)?;
     let mut attached = Attached {
         manifest: *declared,
         virtio_net: 0,
+        synchronous: 0,
         descriptors: Vec::new(),
-        rings: no_rings(declared),
+        rings: Rings::default(),
         ring_memory: Vec::new(),
         gateways: Vec::new(),
         descriptions: Vec::new(),
@@ -238,6 +242,10 @@ pub fn attach(
     let mut doorbells = Vec::new();
     for (index, device) in declared.devices() {
         let name = device.name;
+        if options.leaves_out(index, device, granted) {
+            attached.descriptions.push(format!("{} {name}: not attached", device.kind));
+            continue;
+        }
         let number = descriptors::number(attached.descriptors.len());
         match device.kind {
             DeviceKind::Net => {
@@ -258,23 +266,24 @@ pub fn attach(
                 let access = block_access(granted, index);
                 let block = block::attach(&options, access)
                     .map_err(|error| AttachError::Block { name: name.to_string(), error })?;
+                attached.synchronous |= u64::from(block.synchronous) << index;
                 attached.add(index, &name, block.attachment(number), block.description, block.fd);
             }
         }
     }
+    attached.rings.doorbells = first_doorbell(&attached.manifest);
     attached.descriptors.extend(doorbells);
     Ok(attached)
 }
 
-/// That none of the devices is a ring.
-fn no_rings(declared: &Manifest) -> Rings {
-    let doorbells = ring::first_doorbell(declared).unsigned_abs().into();
-    Rings { devices: 0, base: 0, doorbells }
+/// The numbers of the gateways' doorbells begin behind the devices.
+fn first_doorbell(attached: &Manifest) -> u64 {
+    descriptors::number(attached.attached().count()).unsigned_abs().into()
 }
 
 /// The manifest and the rings as [`attach`] would make them, as far as the policy depends on them, without
 /// opening network devices or taking anything over. A block device that no option attaches stands
-/// for one of any size, a network device for one that is no ring.
+/// for one of any size unless it is optional, a network device for one that is no ring.
 ///
 /// # Errors
 /// If options and manifest differ, or the file of a block device cannot be used.
@@ -285,8 +294,10 @@ pub fn preview(
 ) -> Result<(Manifest, Rings), AttachError> {
     check_declared(options, declared)?;
     let mut manifest = *declared;
-    let mut rings = no_rings(declared);
-    for (position, (index, device)) in declared.devices().enumerate() {
+    let mut rings = Rings::default();
+    let is_there =
+        |(index, device): &(usize, &Device)| !options.leaves_out(*index, device, granted);
+    for (position, (index, device)) in declared.devices().filter(is_there).enumerate() {
         let fd = descriptors::number(position);
         let attachment = match device.kind {
             DeviceKind::Net => {
@@ -304,6 +315,7 @@ pub fn preview(
         };
         manifest.attach(index, attachment);
     }
+    rings.doorbells = first_doorbell(&manifest);
     Ok((manifest, rings))
 }
 
@@ -316,6 +328,15 @@ impl Options {
                 self.blocks.get(&device.name).is_some_and(block::Options::is_attached)
             }
         }
+    }
+
+    /// Whether the device with this manifest index is optional, and no option names it.
+    fn leaves_out(&self, index: usize, device: &Device, granted: &Request) -> bool {
+        let is_named = match device.kind {
+            DeviceKind::Net => self.nets.contains_key(&device.name),
+            DeviceKind::Block => self.blocks.contains_key(&device.name),
+        };
+        granted.can_miss(index) && !is_named
     }
 }
 
@@ -345,14 +366,17 @@ impl Attached {
     }
 }
 
-fn check(options: &Options, declared: &Manifest) -> Result<(), AttachError> {
+fn check(options: &Options, declared: &Manifest, granted: &Request) -> Result<(), AttachError> {
     check_declared(options, declared)?;
     let mut descriptors = options.descriptors();
     descriptors.sort_unstable();
     if let Some(twice) = descriptors.windows(2).find(|pair| pair[0] == pair[1]) {
         return Err(AttachError::SameDescriptor(twice[0]));
     }
-    match declared.devices().find(|(_, device)| !options.attaches(device)) {
+    let is_missing = |(index, device): &(usize, &Device)| {
+        !options.attaches(device) && !options.leaves_out(*index, device, granted)
+    };
+    match declared.devices().find(is_missing) {
         None => Ok(()),
         Some((_, device)) => {
             let form = match device.kind {

@@ -15,10 +15,9 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::unistd::pipe2;
 use solo5_sys::extension::{Features, Request};
-use solo5_sys::manifest::{Manifest, Name};
+use solo5_sys::manifest::Name;
 use solo5_sys::ring::{DOORBELL_BYTES, Header, REGION_BYTES};
 
-use crate::descriptors;
 use crate::policy::{Call, Comparison, Condition, Rule};
 
 /// What the guest gets of a ring, besides its own doorbell, which stands for the device.
@@ -91,11 +90,6 @@ fn errno(error: &std::io::Error) -> Errno {
 /// Whether a guest knows rings.
 pub(crate) fn is_granted(granted: &Request) -> bool {
     granted.features.contains(Features::RING)
-}
-
-/// The numbers of the gateways' doorbells begin behind the devices.
-pub(crate) fn first_doorbell(manifest: &Manifest) -> i32 {
-    descriptors::number(manifest.devices().count())
 }
 
 /// What a guest may do with a ring: read its own doorbell, and ring the gateway's.

@@ -43,6 +43,46 @@ fn every_declared_device_must_be_attached() {
 }
 
 #[test]
+fn optional_devices_may_be_missing_if_no_option_names_them() {
+    let block = DeviceKind::Block;
+    let manifest = declared(&[("a", block), ("n", DeviceKind::Net), ("b", block), ("c", block)]);
+    let request = Request { optional: 1 << 1 | 1 << 3, ..Request::default() };
+    let image = tempfile::NamedTempFile::new().unwrap();
+    image.as_file().set_len(4096).unwrap();
+    let path = image.path().to_str().unwrap();
+    let preview = |typed: &[_]| preview(&options(typed), &manifest, &request).unwrap();
+    let numbers = |manifest: &Manifest| -> Vec<_> {
+        manifest.devices().map(|(_, device)| device.attachment.map(|a| a.fd())).collect()
+    };
+
+    let (shown, rings) = preview(&[]);
+    assert_eq!(numbers(&shown), [None, Some(3), None, Some(4)]);
+    assert_eq!(rings.doorbells, 5);
+    let (shown, rings) = preview(&[("block", "b", path)]);
+    assert_eq!(numbers(&shown), [None, Some(3), Some(4), Some(5)]);
+    assert_eq!(rings.doorbells, 6);
+
+    let manifest = declared(&[("a", block), ("b", block), ("c", block), ("d", block)]);
+    let request = Request { optional: 0b11110, ..Request::default() };
+    let mut options = Options::default();
+    options.accept("block", "c", Some(OsStr::new(path))).unwrap();
+    options.accept("block-sync", "c", None).unwrap();
+    let attached = attach(&options, &manifest, &request).unwrap();
+    assert_eq!(numbers(&attached.manifest), [None, None, Some(3), None]);
+    assert_eq!(attached.descriptors.len(), 1);
+    assert_eq!(attached.synchronous, 1 << 3);
+    assert_eq!(attached.descriptions[0], "block a: not attached");
+
+    // Half of an attachment is a mistake, and so is a device that is there and cannot be used.
+    options.accept("block-sector-size", "a", Some(OsStr::new("512"))).unwrap();
+    let error = attach(&options, &manifest, &request).unwrap_err().to_string();
+    assert!(error.ends_with("attach it by --block:a=PATH"), "{error}");
+    options.accept("block", "a", Some(OsStr::new("/nowhere"))).unwrap();
+    let error = attach(&options, &manifest, &request).unwrap_err().to_string();
+    assert!(error.starts_with("--block:a: cannot open '/nowhere'"), "{error}");
+}
+
+#[test]
 fn undeclared_devices_are_refused_with_what_there_is() {
     let manifest = declared(&[("service", DeviceKind::Net), ("data", DeviceKind::Block)]);
     assert_eq!(

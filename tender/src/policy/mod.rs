@@ -212,12 +212,12 @@ pub enum Waiting {
 }
 
 impl Waiting {
-    /// How a guest with these devices and granted features waits.
+    /// How a guest with these attached devices and granted features waits.
     pub fn of(manifest: &Manifest, granted: &Request) -> Self {
         if granted.features.contains(Features::PPOLL) {
             return Self::Ppoll;
         }
-        let devices = manifest.devices().count();
+        let devices = manifest.attached().count();
         Self::Epoll {
             epoll_fd: descriptors::number(devices),
             timer_fd: descriptors::number(devices + 1),

@@ -8,7 +8,7 @@ use solo5_sys::manifest::{self, Attachment, DeviceKind, Manifest, Name};
 use tender::policy::Policy;
 use tender::policy::bpf::{ARCHITECTURE_X86_64, CallData};
 
-/// A device, attached as the descriptor 3 plus its position.
+/// A device. Those that are attached have the descriptors from 3 on, in their order.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Device {
     /// A network device.
@@ -17,6 +17,8 @@ pub(crate) enum Device {
     Ring,
     /// A block device.
     Block { block_bytes: u32, blocks: u64, read_only: bool },
+    /// An optional block device that is not attached.
+    Absent,
 }
 
 /// A guest: what its policy follows from.
@@ -32,29 +34,35 @@ impl Guest {
     /// The tender's policy for it.
     pub(crate) fn policy(&self) -> Policy {
         let mut manifest = Manifest::EMPTY;
-        let mut read_only_bits = 0;
+        let (mut read_only_bits, mut optional) = (0, 0);
+        let mut fd = 2;
         for (position, device) in self.devices.iter().enumerate() {
-            let fd = 3 + position as i32;
+            fd += i32::from(!matches!(device, Device::Absent));
             let (kind, attachment) = match *device {
                 Device::Net | Device::Ring => {
-                    (DeviceKind::Net, Attachment::Net { mac: [2; 6], mtu_bytes: 1500, fd })
+                    (DeviceKind::Net, Some(Attachment::Net { mac: [2; 6], mtu_bytes: 1500, fd }))
+                }
+                Device::Absent => {
+                    optional |= 1 << (position + 1);
+                    (DeviceKind::Block, None)
                 }
                 Device::Block { block_bytes, blocks, read_only } => {
                     let capacity_bytes = u64::from(block_bytes) * blocks;
                     read_only_bits |= u64::from(read_only) << (position + 1);
                     let block_bytes = block_bytes as u16;
-                    (DeviceKind::Block, Attachment::Block { capacity_bytes, block_bytes, fd })
+                    let attachment = Attachment::Block { capacity_bytes, block_bytes, fd };
+                    (DeviceKind::Block, Some(attachment))
                 }
             };
             let name = Name::new(&format!("d{position}")).unwrap();
-            let attachment = Some(attachment);
             manifest.add(manifest::Device { name, kind, attachment }).unwrap();
         }
         let stub = Stub { start: self.stub.start, end: self.stub.end };
-        let granted = Request { features: self.features, read_only: read_only_bits, stub };
+        let granted =
+            Request { features: self.features, read_only: read_only_bits, stub, optional };
         let rings = self.devices.iter().enumerate().filter(|(_, device)| self.is_ring(**device));
         let devices = rings.fold(0, |bits, (position, _)| bits | 1 << (position + 1));
-        let rings = Rings { devices, base: 1 << 40, doorbells: 3 + self.devices.len() as u64 };
+        let rings = Rings { devices, base: 1 << 40, doorbells: self.behind().into() };
         Policy::new(&manifest, &granted, &rings, self.memory_end)
     }
 
@@ -72,8 +80,16 @@ impl Guest {
             as u32
     }
 
-    fn device(&self, fd: u32) -> Option<Device> {
-        self.devices.get(fd.checked_sub(3)? as usize).copied()
+    /// The device behind a descriptor.
+    pub(crate) fn device(&self, fd: u32) -> Option<Device> {
+        let mut attached = self.devices.iter().filter(|device| !matches!(device, Device::Absent));
+        attached.nth(fd.checked_sub(3)? as usize).copied()
+    }
+
+    /// The first number behind the devices.
+    fn behind(&self) -> u32 {
+        let absent = self.devices.iter().filter(|device| matches!(device, Device::Absent)).count();
+        3 + (self.devices.len() - absent) as u32
     }
 
     /// The independent statement.
@@ -93,7 +109,7 @@ impl Guest {
         };
         let is_doorbell = |fd: u32| self.device(fd).is_some_and(|device| self.is_ring(device));
         let rings = self.devices.iter().filter(|device| self.is_ring(**device)).count() as u32;
-        let behind = 3 + self.devices.len() as u32;
+        let behind = self.behind();
         match call.number {
             0 => is_net(int(a)) || is_doorbell(int(a)) && c == 8,
             1 => {

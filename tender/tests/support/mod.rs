@@ -72,9 +72,9 @@ impl File {
 
     /// The same guest with a request to Nabla's tender.
     pub(crate) fn asking(mut self, request: Request) -> Self {
-        let mut descriptor = vec![2, 0, 0, 0];
+        let mut descriptor = vec![3, 0, 0, 0];
         let Stub { start, end } = request.stub;
-        for word in [request.features.bits(), request.read_only, start, end] {
+        for word in [request.features.bits(), request.read_only, start, end, request.optional] {
             descriptor.extend(word.to_le_bytes());
         }
         self.programs.push(Program::note(*b"Nabla\0\0\0", 0x3151_4552, &descriptor));
@@ -92,7 +92,7 @@ impl File {
     pub(crate) fn asking_with_stub(self, features: Features) -> Self {
         let bytes = self.programs[0].contents.len() as u64;
         let stub = Stub { start: CODE, end: CODE + bytes };
-        self.asking(Request { features, read_only: 0, stub })
+        self.asking(Request { features, stub, ..Request::default() })
     }
 
     pub(crate) fn to_bytes(&self) -> Vec<u8> {

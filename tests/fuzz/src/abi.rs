@@ -20,7 +20,8 @@ pub fn run(data: &[u8]) -> Verdict {
         check_note(data),
         check_abi(data),
         check_manifest(data, Stage::Declared),
-        check_manifest(data, Stage::Attached),
+        check_manifest(data, Stage::Attached { optional: 0 }),
+        check_manifest(data, Stage::Attached { optional: 0b1010 }),
         check_request(data),
         check_extension(data),
     ];
@@ -63,7 +64,12 @@ fn check_manifest(data: &[u8], stage: Stage) -> bool {
             Some(index)
         );
         assert_eq!(Name::new(device.name.as_str()), Some(device.name));
-        assert_eq!(device.attachment.is_some(), stage == Stage::Attached);
+        match stage {
+            Stage::Declared => assert!(device.attachment.is_none()),
+            Stage::Attached { optional } => {
+                assert!(device.attachment.is_some() || optional >> index & 1 == 1);
+            }
+        }
     }
     let mut bytes = vec![0xff; manifest.encoded_bytes()];
     assert_eq!(manifest.encode(&mut bytes), data.len());
@@ -76,6 +82,7 @@ fn check_request(data: &[u8]) -> bool {
         Ok(request) => {
             let known = request.features.intersection(Features::ALL);
             assert_eq!(known.names().count(), known.bits().count_ones() as usize);
+            assert!(data[0] == 3 || request.optional == 0);
             true
         }
         Err(error) => refuse(error),
@@ -118,6 +125,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         virtio_net: 1 << 1,
         clock: Clock { counter: 1 << 50, monotonic_ns: 1 << 45, scale: 1 << 31 },
         rings: Rings { devices: 1 << 3, base: 1 << 41, doorbells: 8 },
+        synchronous: 1 << 2,
     };
     seeds.push(extension.to_bytes().to_vec());
     seeds

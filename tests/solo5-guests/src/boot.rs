@@ -74,7 +74,7 @@ impl Guest {
         let bytes = manifest::HEADER_BYTES + usize::from(header[4]) * Entry::BYTES;
         // SAFETY: as many entries as it says follow.
         let copy = unsafe { slice::from_raw_parts(start, bytes) };
-        Manifest::parse(copy, Stage::Attached).expect("the manifest copy")
+        Manifest::parse(copy, Stage::Attached { optional: 0 }).expect("the manifest copy")
     }
 
     /// The block device with that manifest index.

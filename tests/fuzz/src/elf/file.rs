@@ -48,7 +48,7 @@ pub(crate) struct File {
 impl File {
     /// Code, constants, data, and the three notes, with two devices.
     pub(crate) fn valid() -> Self {
-        Self::with_devices(2).asking(1 << 2)
+        Self::with_devices(2).asking(1 << 2, 1 << 2)
     }
 
     /// A plain Solo5 unikernel.
@@ -67,9 +67,9 @@ impl File {
     }
 
     /// The same, asking for all features, with a stub in its code.
-    pub(crate) fn asking(mut self, read_only: u64) -> Self {
-        let mut descriptor = vec![2, 0, 0, 0];
-        for word in [Features::ALL.bits(), read_only, LOAD_BASE + 4, LOAD_BASE + 6] {
+    pub(crate) fn asking(mut self, read_only: u64, optional: u64) -> Self {
+        let mut descriptor = vec![3, 0, 0, 0];
+        for word in [Features::ALL.bits(), read_only, LOAD_BASE + 4, LOAD_BASE + 6, optional] {
             descriptor.extend(word.to_le_bytes());
         }
         self.programs.push(Program::note(NABLA, REQ1, &descriptor));

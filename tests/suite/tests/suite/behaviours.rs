@@ -41,7 +41,7 @@ impl Abi {
         if self == Self::Extended {
             return Ok(built);
         }
-        const NOTE: &[u8] = b"\x06\0\0\0\x24\0\0\0REQ1Nabla\0";
+        const NOTE: &[u8] = b"\x06\0\0\0\x2c\0\0\0REQ1Nabla\0";
         let mut bytes = fs::read(&built).with_context(|| built.display().to_string())?;
         let at = bytes.windows(NOTE.len()).position(|window| window == NOTE).context("no note")?;
         bytes[at + NOTE.len() - 6] = b'X';

@@ -13,6 +13,7 @@ mod jail;
 mod lossy;
 mod network;
 mod offload;
+mod optional;
 mod ring;
 mod solo5;
 mod xtask;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     let binaries = Arc::new(binaries);
     let cases = behaviours::cases()
         .into_iter()
+        .chain(optional::cases())
         .chain(hostile::cases())
         .chain(confinement::cases())
         .chain(economy::cases())
