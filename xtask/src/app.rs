@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub(crate) use settings::Settings;
+pub(crate) use settings::{Block, Contents, Settings};
 
 use crate::cargo::{self, Profile};
 use crate::packages::{Package, Workspace, our_root};

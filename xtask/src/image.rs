@@ -1,5 +1,6 @@
 //! `cargo xtask image`: a folder to a site image, which is a tar archive, or a blank disk.
 
+mod blank;
 mod pack;
 mod refresh;
 mod tree;
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
+pub(crate) use blank::{check_size, keep};
 pub(crate) use refresh::refresh;
 
 use crate::{explain, size, unexpected};
@@ -28,9 +30,6 @@ links are followed if they stay in the folder, and refused if they leave it.
   -o, --output FILE  the image
   --blank SIZE       an empty disk of that size instead, such as 64M or 1G; takes no room yet
   --force            overwrites a FILE that does not end in .img, or that a blank disk would erase";
-
-/// The smallest unit of a block device.
-const BLOCK_BYTES: u64 = 512;
 
 /// The verb.
 pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
@@ -69,10 +68,7 @@ fn site(folder: &Path, output: &Path, force: bool) -> Result<()> {
 }
 
 fn blank_disk(bytes: u64, output: &Path, force: bool) -> Result<()> {
-    ensure!(
-        bytes > 0 && bytes.is_multiple_of(BLOCK_BYTES),
-        "a disk of {bytes} bytes: the size is a multiple of {BLOCK_BYTES}, and not zero"
-    );
+    check_size(bytes)?;
     ensure!(force || !output.exists(), "{} exists; --force erases it", output.display());
     let unfinished = Unfinished::create(output)?;
     let set_size = |file: &File| file.set_len(bytes);

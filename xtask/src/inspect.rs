@@ -1,5 +1,6 @@
 //! `cargo xtask inspect`: what a unikernel declares and would be permitted, as the tender reports.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -66,6 +67,8 @@ pub(crate) struct Device {
     pub(crate) kind: Kind,
     /// Its name.
     pub(crate) name: String,
+    /// Whether the unikernel can do without it.
+    pub(crate) optional: bool,
 }
 
 /// What a device is.
@@ -78,9 +81,14 @@ pub(crate) enum Kind {
 }
 
 impl Unikernel {
+    /// The devices of a kind.
+    pub(crate) fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Device> {
+        self.devices.iter().filter(move |device| device.kind == kind)
+    }
+
     /// The names of the devices of a kind.
     pub(crate) fn names(&self, kind: Kind) -> impl Iterator<Item = &str> {
-        self.devices.iter().filter(move |device| device.kind == kind).map(|device| &*device.name)
+        self.of_kind(kind).map(|device| &*device.name)
     }
 
     fn parse(report: &Value) -> Result<Self> {
@@ -100,7 +108,8 @@ impl Device {
             "block" => Kind::Block,
             other => bail!("a device of kind '{other}'"),
         };
-        Ok(Self { kind, name: text(&device["name"])?.to_owned() })
+        let optional = device["optional"].as_bool().context("a device may be optional")?;
+        Ok(Self { kind, name: text(&device["name"])?.to_owned(), optional })
     }
 }
 
@@ -113,9 +122,17 @@ fn text(value: &Value) -> Result<&str> {
 /// # Errors
 /// If the file is none; the error is the tender's.
 pub(crate) fn inspect(tender: &Path, kernel: &Path) -> Result<Unikernel> {
+    inspect_run(tender, &["--".into(), kernel.into()])
+}
+
+/// Asks the tender about a unikernel as these words of its command line would run it.
+///
+/// # Errors
+/// If they would not; the error is the tender's.
+pub(crate) fn inspect_run(tender: &Path, words: &[OsString]) -> Result<Unikernel> {
     let output = Command::new(tender)
-        .args(["--inspect=json", "--"])
-        .arg(kernel)
+        .arg("--inspect=json")
+        .args(words)
         .output()
         .with_context(|| tender.display().to_string())?;
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -136,14 +153,15 @@ mod tests {
         let unikernel = Unikernel::parse(&json!({
             "target": "spt",
             "devices": [
-                { "kind": "net", "name": "service", "read_only": false },
-                { "kind": "block", "name": "site", "read_only": true },
+                { "kind": "net", "name": "service", "read_only": false, "optional": false },
+                { "kind": "block", "name": "site", "read_only": true, "optional": true },
             ],
             "calls": ["read", "write"],
         }))
         .unwrap();
         assert_eq!(unikernel.names(Kind::Net).collect::<Vec<_>>(), ["service"]);
         assert_eq!(unikernel.names(Kind::Block).collect::<Vec<_>>(), ["site"]);
+        assert_eq!(unikernel.devices.iter().map(|d| d.optional).collect::<Vec<_>>(), [false, true]);
         assert_eq!(unikernel.calls, ["read", "write"]);
     }
 
@@ -154,6 +172,7 @@ mod tests {
             (json!({ "calls": [] }), "devices"),
             (json!({ "calls": [1], "devices": [] }), "1"),
             (json!({ "calls": [], "devices": [{ "kind": "gpu", "name": "x" }] }), "gpu"),
+            (json!({ "calls": [], "devices": [{ "kind": "net", "name": "x" }] }), "optional"),
         ] {
             let error = Unikernel::parse(&report).unwrap_err().to_string();
             assert!(error.contains(word), "{error}");

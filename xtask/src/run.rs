@@ -1,6 +1,7 @@
 //! `cargo xtask run`: builds an app, makes its images, starts it under the tender, and stays until
 //! it has ended. It gives the guest nothing that the tender's command line does not say.
 
+mod block;
 mod options;
 mod publish;
 mod ready;
@@ -12,7 +13,7 @@ use anyhow::Result;
 use lexopt::Parser;
 
 pub(crate) use publish::Publish;
-pub(crate) use ready::ask;
+pub(crate) use ready::{Ready, ask};
 
 use crate::app::{self, App};
 use crate::packages::Workspace;
@@ -31,7 +32,9 @@ Arguments behind -- are the guest's, such as --log=debug.
   --site FOLDER         the folder that the app serves
   --mem MB              the guest's memory
   --tap INTERFACE       a TAP interface as the network, instead of the user-mode gateway
-  --block NAME=FILE     the file of a block device
+  --block NAME=FILE     the file of a block device, instead of the one that is kept for it
+  --block-sync NAME     its writes return when they are on the disk
+  --no-block NAME       leaves a block device away that the app can do without
   --debug               the app's debug build
   --verbose             shows the tender's command line, and what it attaches and permits
 
@@ -55,14 +58,19 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
     // Whatever becomes of this program, the guest does not outlive it.
     command.arg("--die-with-parent");
     let images = ours.target_dir.join("nabla");
-    command.args(options.tender_words(&app, &unikernel, &publish, &images)?);
+    let words = options.tender_words(&app, &unikernel, &publish, &images)?;
+    // Which calls there are depends on which of its optional devices it has.
+    let calls = inspect::inspect_run(&tender, &words)?.calls;
+    command.args(words);
     if options.verbose {
         eprintln!("{}", shown(&command));
     }
+    let service = options.service(&app, &publish);
     let announcement = Announcement {
-        endpoint: options.endpoint(&app, &publish),
-        ready: app.settings.ready.clone(),
-        calls: unikernel.calls,
+        endpoint: service.or_else(|| publish.first().map(Publish::reachable)),
+        // Another port may speak another protocol.
+        ready: app.settings.ready.clone().filter(|_| service.is_some()),
+        calls,
     };
     supervise::run(command, &app.name, announcement)
 }

@@ -1,18 +1,16 @@
 //! What stands behind `cargo xtask run`, and the tender's command line that it comes to with the
 //! app's own settings.
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::Publish;
+use super::{Publish, block};
 use crate::app::App;
 use crate::cargo::Profile;
-use crate::image;
 use crate::inspect::{Kind, Unikernel};
 use crate::unexpected;
 
@@ -26,10 +24,9 @@ pub(crate) struct Options {
     /// Whether to show the tender's command line.
     pub(crate) verbose: bool,
     publish: Vec<Publish>,
-    site: Option<PathBuf>,
     memory_mb: Option<u64>,
     tap: Option<String>,
-    block: BTreeMap<String, PathBuf>,
+    block: block::Options,
     arguments: Vec<OsString>,
 }
 
@@ -53,10 +50,20 @@ impl Options {
                 Arg::Long("publish") | Arg::Short('p') => {
                     options.publish.push(own.value()?.string()?.parse()?);
                 }
-                Arg::Long("site") => options.site = Some(own.value()?.into()),
+                Arg::Long("site") => options.block.serve(own.value()?.into()),
                 Arg::Long("mem") => options.memory_mb = Some(own.value()?.parse()?),
                 Arg::Long("tap") => options.tap = Some(own.value()?.string()?),
-                Arg::Long("block") => options.take_block(&own.value()?.string()?)?,
+                Arg::Long("block") => options.block.attach(&own.value()?.string()?)?,
+                Arg::Long("block-sync") => options.block.synchronise(&own.value()?.string()?),
+                Arg::Long("no-block") => options.block.leave_away(&own.value()?.string()?),
+                // As the tender has them.
+                Arg::Long(word) if word.starts_with("block:") => {
+                    let name = word["block:".len()..].to_owned();
+                    options.block.attach_as(&name, own.value()?.into())?;
+                }
+                Arg::Long(word) if word.starts_with("block-sync:") => {
+                    options.block.synchronise(&word["block-sync:".len()..]);
+                }
                 Arg::Value(name) if options.app.is_empty() => options.app = name.string()?,
                 Arg::Value(word) => bail!(
                     "'{}' is one word too many; the guest's arguments come behind --",
@@ -71,16 +78,6 @@ impl Options {
             "-p publishes a port of the host; on a TAP interface the guest has its own address"
         );
         Ok(Some(options))
-    }
-
-    fn take_block(&mut self, text: &str) -> Result<()> {
-        let (name, path) = text
-            .split_once('=')
-            .filter(|(name, path)| !name.is_empty() && !path.is_empty())
-            .with_context(|| format!("--block {text}: the form is --block NAME=FILE"))?;
-        let taken = self.block.insert(name.to_owned(), path.into());
-        ensure!(taken.is_none(), "--block {name}= is there twice");
-        Ok(())
     }
 
     /// The ports to publish: those asked for, or else the app's own.
@@ -102,24 +99,26 @@ impl Options {
         Ok(published)
     }
 
-    /// Where the app answers, as far as that is known: the first published port, or with a TAP
-    /// interface the address that the guest is given and the port that it would publish.
-    pub(crate) fn endpoint(&self, app: &App, publish: &[Publish]) -> Option<SocketAddr> {
+    /// Where the app answers, as far as that is known: the published port that leads to the first one that it
+    /// would publish itself, or with a TAP interface the address that the guest is given and that port.
+    pub(crate) fn service(&self, app: &App, publish: &[Publish]) -> Option<SocketAddr> {
+        let own = app.settings.net.iter().flat_map(|net| &net.publish).next();
         if self.tap.is_none() {
-            return publish.first().map(Publish::reachable);
+            let is_service =
+                |publish: &&Publish| own.is_none_or(|own| own.guest_port == publish.guest_port);
+            return publish.iter().find(is_service).map(Publish::reachable);
         }
         let address = self.arguments.iter().find_map(|argument| {
             let (address, _) = argument.to_str()?.strip_prefix("--ipv4=")?.split_once('/')?;
             address.parse::<IpAddr>().ok()
         })?;
-        let port = app.settings.net.iter().flat_map(|net| &net.publish).next()?.guest_port;
-        Some(SocketAddr::new(address, port))
+        Some(SocketAddr::new(address, own?.guest_port))
     }
 
-    /// The words behind `tender`. Packs the site if there is one.
+    /// The words behind `tender`. Packs the site if there is one, and makes blank disks.
     ///
     /// # Errors
-    /// If a device has no backing, or the site cannot be packed.
+    /// If a device has no backing, or an image cannot be made.
     pub(crate) fn tender_words(
         &self,
         app: &App,
@@ -135,7 +134,10 @@ impl Options {
             words.push("--verbose".into());
         }
         words.extend(self.net_words(app, unikernel, publish)?);
-        words.extend(self.block_words(app, unikernel, images)?);
+        let devices: Vec<&str> = unikernel.names(Kind::Block).collect();
+        let declared = app.settings.block.iter().map(|block| &*block.name);
+        check_declared(app, "block", declared, &devices)?;
+        words.extend(self.block.words(app, unikernel, images)?);
         words.push("--".into());
         words.push(app.kernel().into());
         words.extend(self.arguments.iter().cloned());
@@ -178,49 +180,6 @@ impl Options {
         }
         Ok(words)
     }
-
-    fn block_words(
-        &self,
-        app: &App,
-        unikernel: &Unikernel,
-        images: &Path,
-    ) -> Result<Vec<OsString>> {
-        let devices: Vec<&str> = unikernel.names(Kind::Block).collect();
-        let declared = app.settings.block.iter().map(|block| &*block.name);
-        check_declared(app, "block", declared, &devices)?;
-        let has_site = app.settings.block.iter().any(|block| block.site.is_some());
-        ensure!(has_site || self.site.is_none(), "{} serves no folder; it has no --site", app.name);
-
-        let mut words = Vec::new();
-        for name in &devices {
-            let path = match self.block.get(*name) {
-                Some(path) => path.clone(),
-                None => self.site_image(app, name, images)?,
-            };
-            let mut word = OsString::from(format!("--block:{name}="));
-            word.push(path);
-            words.push(word);
-        }
-        for name in self.block.keys() {
-            ensure!(devices.contains(&&**name), "{} has no block device '{name}'", app.name);
-        }
-        Ok(words)
-    }
-
-    fn site_image(&self, app: &App, device: &str, images: &Path) -> Result<PathBuf> {
-        let block = app.settings.block.iter().find(|block| block.name == device);
-        let own = block.and_then(|block| block.site.as_ref()).with_context(|| {
-            format!(
-                "the block device '{device}' of {} needs a file: --block {device}=FILE \
-                 (cargo xtask image --blank 64M -o FILE makes an empty one)",
-                app.name
-            )
-        })?;
-        let folder = self.site.clone().unwrap_or_else(|| app.dir.join(own));
-        let image = images.join(format!("{}-{device}.img", app.name));
-        image::refresh(&folder, &image)?;
-        Ok(image)
-    }
 }
 
 /// What the metadata names must be in the unikernel.
@@ -260,7 +219,7 @@ mod tests {
     }
 
     fn unikernel() -> Unikernel {
-        let device = |kind, name: &str| Device { kind, name: name.into() };
+        let device = |kind, name: &str| Device { kind, name: name.into(), optional: false };
         Unikernel {
             devices: vec![
                 device(Kind::Net, "service"),
@@ -317,13 +276,41 @@ mod tests {
     }
 
     #[test]
+    fn block_devices_may_be_typed_as_for_the_tender() {
+        let line =
+            "httpd --block:site=/s.img --block:data /d.img --block-sync:data --block-sync site";
+        let expected = [
+            "--block:site=/s.img",
+            "--block-sync:site",
+            "--block:data=/d.img",
+            "--block-sync:data",
+        ];
+        assert_eq!(words(line).unwrap()[3..7], expected);
+    }
+
+    #[test]
     fn a_tap_interface_takes_no_ports_and_has_the_address_of_the_arguments() {
         let line = "httpd --tap tap0 --block site=/s --block data=/d -- --ipv4=10.0.0.2/24";
         let words = words(line).unwrap();
         assert_eq!(words[1], "--net:service=tap0");
         assert!(!words.iter().any(|word| word.starts_with("--publish")), "{words:?}");
-        let endpoint = options(line).unwrap().endpoint(&httpd(), &[]);
-        assert_eq!(endpoint, Some("10.0.0.2:80".parse().unwrap()));
+        let service = options(line).unwrap().service(&httpd(), &[]);
+        assert_eq!(service, Some("10.0.0.2:80".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_service_is_where_the_apps_own_port_is_published() {
+        let service = |line: &str, app: &App| {
+            let options = options(line).unwrap();
+            let publish = options.publish(app).unwrap();
+            options.service(app, &publish).map(|address| address.port())
+        };
+        assert_eq!(service("httpd", &httpd()), Some(8080));
+        assert_eq!(service("httpd -p 9000:81 -p 9001:80", &httpd()), Some(9001));
+        assert_eq!(service("httpd -p 9000:81", &httpd()), None);
+        let mut app = httpd();
+        app.settings.net.clear();
+        assert_eq!(service("httpd -p 9000:81", &app), Some(9000));
     }
 
     #[test]
@@ -337,6 +324,11 @@ mod tests {
             ("httpd --block site", "--block site"),
             ("httpd --block site=", "--block site="),
             ("httpd --block site=/s --block site=/t", "twice"),
+            ("httpd --block site=/s --block:site=/t", "twice"),
+            ("httpd --block:site", "block:site"),
+            ("httpd --block-sync:site=yes", "yes"),
+            ("httpd --block site=/s --block data=/d --no-block data", "cannot do without"),
+            ("httpd --block site=/s --block data=/d --block-sync x", "'x'"),
             ("httpd --block site=/s", "'data'"),
             ("httpd --block site=/s --block data=/d --block x=/y", "'x'"),
             ("httpd -p 1:2 -p 1:3", "twice"),

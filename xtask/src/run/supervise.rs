@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::unistd::Pid;
 
-use super::ready;
+use super::ready::{self, Ready};
 
 /// The signals that ask to stop.
 const STOP: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(5);
 pub(crate) struct Announcement {
     /// Where it can be reached, if that is known.
     pub(crate) endpoint: Option<SocketAddr>,
-    /// The path that answers once it serves, if it has one.
-    pub(crate) ready: Option<String>,
+    /// How to find out whether it serves, if there is a way.
+    pub(crate) ready: Option<Ready>,
     /// The system calls that it may make.
     pub(crate) calls: Vec<String>,
 }
@@ -109,8 +109,8 @@ impl Announcement {
     /// Finds out, on a thread of its own, whether the app answers.
     fn check(&self, sender: Sender<Event>) {
         match (self.endpoint, self.ready.clone()) {
-            (Some(address), Some(path)) => {
-                thread::spawn(move || sender.send(Event::Ready(ready::wait(address, &path))));
+            (Some(address), Some(ready)) => {
+                thread::spawn(move || sender.send(Event::Ready(ready::wait(address, &ready))));
             }
             (Some(_), None) => self.say(true),
             (None, _) => {}
@@ -119,13 +119,19 @@ impl Announcement {
 
     fn say(&self, answers: bool) {
         let Some(address) = self.endpoint else { return };
-        let (url, confinement) = (url(address), self.confinement());
-        tell(&match (&self.ready, answers) {
-            (Some(_), true) => format!("serving {url}/  ({confinement})"),
-            (Some(path), false) => {
-                format!("{url}{path} does not answer yet; the guest goes on (Ctrl-C stops)")
+        let confinement = self.confinement();
+        let (place, asked) = match &self.ready {
+            Some(Ready::Http(path)) => {
+                (format!("{}/", url(address)), format!("{}{path}", url(address)))
             }
-            (None, _) => format!("starting at {address}  ({confinement})"),
+            Some(Ready::Talk { .. }) | None => (address.to_string(), address.to_string()),
+        };
+        tell(&match (&self.ready, answers) {
+            (Some(_), true) => format!("serving {place}  ({confinement})"),
+            (Some(_), false) => {
+                format!("{asked} does not answer yet; the guest goes on (Ctrl-C stops)")
+            }
+            (None, _) => format!("starting at {place}  ({confinement})"),
         });
     }
 
