@@ -3,6 +3,7 @@
 
 mod candidate;
 mod containers;
+mod contest;
 mod density;
 mod fleet;
 mod guest;

@@ -1,31 +1,31 @@
 //! `cargo xtask bench http`: our web server beside nginx, under the same load from the same
 //! client.
 //!
-//! A row is a kind of load. In each round every server has it once, in an order that changes; all
-//! of them run all the time, and those that are not asked are idle.
+//! A row is a kind of load.
 
+mod client;
 mod nginx;
 mod report;
 mod row;
-mod sample;
 mod server;
 mod wrk;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
+use super::contest::{self, Cell, Contest, Sample, Turn};
 use super::guest::Wire;
-use super::lab::{CallCounter, Lab};
-use super::stats::Summary;
-use super::{folder, list, machine, number, rounds, save};
+use super::lab::Lab;
+use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
+use client::Client;
 use row::{Load, Row};
-use sample::{Client, Sample};
 use server::{Builds, Candidate, Server};
 
 const USAGE: &str = "\
@@ -57,8 +57,6 @@ const SECONDS: u64 = 5;
 const SECONDS_MAX: u64 = 3600;
 /// Ten thousand connections fit into it.
 const MEMORY_MB: u64 = 1536;
-/// How long to count system calls, at most, and to find out how fast a server is.
-const SHORT_RUN: Duration = Duration::from_secs(2);
 
 /// What is measured how.
 #[derive(Debug)]
@@ -128,39 +126,7 @@ impl Options {
     /// How long the whole takes, but for starts and what a client waits for.
     fn estimate(&self) -> Duration {
         let runs = self.rounds as u32 * self.candidates.len() as u32 * self.rows.len() as u32;
-        (self.time + sample::warm_up(self.time)) * runs
-    }
-}
-
-/// What one server did under one load.
-#[derive(Debug)]
-struct Cell {
-    row: Row,
-    candidate: Candidate,
-    /// Requests a second that were asked for.
-    rate: Option<u64>,
-    samples: Vec<Sample>,
-    /// System calls, counted.
-    calls: Option<Counted>,
-    /// Why there is nothing more.
-    failure: Option<String>,
-}
-
-/// How many system calls a server made in a run of its own, and what came of that run.
-#[derive(Debug)]
-struct Counted {
-    calls: u64,
-    sample: Sample,
-}
-
-impl Counted {
-    /// System calls for each answer.
-    fn each(&self) -> f64 {
-        self.calls as f64 / self.sample.answers_in_all.max(1) as f64
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "calls": self.calls, "sample": self.sample.to_json() })
+        (self.time + contest::warm_up(self.time)) * runs
     }
 }
 
@@ -174,144 +140,72 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let lab = Lab::new(&ours, CONGESTION)?;
     let folder = folder(&ours)?;
     let builds = Builds::make(&ours, &folder, options.memory_mb)?;
-    let about = machine::describe(&ours.root);
-    let (candidates, left_out) = builds.choose(&lab, &options.candidates);
-    ensure!(!candidates.is_empty(), "no server is left:\n{}", left_out.join("\n"));
+    let bench = Bench { options, lab, builds };
+    let candidates = contest::choose(&bench, &bench.options.candidates)?;
 
-    eprintln!("about {} s", options.estimate().as_secs());
-    let counter = CallCounter::find();
-    let mut bench = Bench { options, lab, builds, counter, cells: Vec::new() };
-    for row in bench.options.rows.clone() {
-        bench.measure(row, &candidates)?;
-    }
-    let report = bench.report(about, &left_out);
-    print!("{}", report.in_words());
+    eprintln!("about {} s", bench.options.estimate().as_secs());
+    let results = contest::hold(&bench, &ours, &bench.options.rows, candidates);
+    print!("{}", report::in_words(&bench, &results));
     let path = bench.options.json.clone().unwrap_or_else(|| folder.join("http.json"));
-    save(&report.to_json(), &path)?;
+    save(&report::to_json(&bench, &results), &path)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A bench on its way.
+#[derive(Debug)]
 struct Bench {
     options: Options,
     lab: Lab,
     builds: Builds,
-    counter: Option<CallCounter>,
-    cells: Vec<Cell>,
 }
 
-impl Bench {
-    /// Measures a load in all rounds with all servers, which are started for it.
-    fn measure(&mut self, row: Row, candidates: &[Candidate]) -> Result<()> {
-        let start = Instant::now();
-        let mut cells = Vec::new();
-        let mut servers = Vec::new();
-        for &candidate in candidates {
-            let server = self.builds.start(&self.lab, candidate);
-            let failure = server.as_ref().err().map(|reason| format!("{reason:#}"));
-            let (samples, calls) = (Vec::new(), None);
-            cells.push(Cell { row, candidate, rate: None, samples, calls, failure });
-            servers.push(server.ok());
-        }
-        let rate = match row.load {
-            Load::Rate => self.rate(row, &mut servers),
-            _ => None,
-        };
-        cells.iter_mut().for_each(|cell| cell.rate = rate);
-        for round in 0..self.options.rounds {
-            eprintln!(
-                "{row}: round {} of {}, {} s",
-                round + 1,
-                self.options.rounds,
-                start.elapsed().as_secs()
-            );
-            for at in rounds::order(cells.len(), round) {
-                self.sample(&mut cells[at], &mut servers[at], round);
-            }
-        }
-        for (cell, server) in cells.iter_mut().zip(&mut servers) {
-            if let (None, Some(server)) = (&cell.failure, server) {
-                cell.calls = self.calls(cell, server);
-            }
-        }
-        self.cells.extend(cells);
-        Ok(())
+impl Contest for Bench {
+    type Row = Row;
+    type Candidate = Candidate;
+    type Server = Server;
+
+    fn lab(&self) -> &Lab {
+        &self.lab
     }
 
-    fn sample(&self, cell: &mut Cell, server: &mut Option<Server>, round: u64) {
-        let Some(running) = server else { return };
-        let sample = self.one(cell.row, cell.rate, running, self.options.time);
-        match sample {
-            Ok(sample) => {
-                eprintln!("  {}: {}", cell.candidate.name(), sample.in_words());
-                cell.samples.push(sample);
-            }
-            Err(reason) => {
-                let reason = format!("round {}: {reason:#}", round + 1);
-                eprintln!("  {}: {reason}", cell.candidate.name());
-                cell.failure = Some(reason);
-                *server = None;
-            }
-        }
+    fn folder(&self) -> &Path {
+        &self.builds.folder
     }
 
-    /// One run of the client.
-    fn one(
+    fn name(candidate: Candidate) -> String {
+        candidate.name()
+    }
+
+    fn rounds(&self, _: Row) -> u64 {
+        self.options.rounds
+    }
+
+    fn time(&self, _: Row) -> Duration {
+        self.options.time
+    }
+
+    fn start(&self, _: Row, candidate: Candidate) -> Result<Server> {
+        self.builds.start(&self.lab, candidate)
+    }
+
+    fn attempt(&self, candidate: Candidate) -> Result<()> {
+        self.builds.start(&self.lab, candidate).map(drop)
+    }
+
+    fn rate(&self, row: Row, known: &[Cell<Self>], servers: &mut [Option<Server>]) -> Option<u64> {
+        if row.load != Load::Rate {
+            return None;
+        }
+        let keep = Row { load: Load::Keep, ..row };
+        self.options.rate.or_else(|| contest::half_of_the_slower(self, keep, known, servers))
+    }
+
+    fn run(
         &self,
-        row: Row,
-        rate: Option<u64>,
+        turn: &Turn<Row>,
         server: &mut Server,
-        time: Duration,
+        behind: Option<&[OsString]>,
     ) -> Result<Sample> {
-        let watched = server.family()?;
-        let plan = sample::plan(row, rate, server.address, time, watched);
-        let drops = self.lab.drops()?;
-        let sample = self.options.client.run(&self.lab, &plan);
-        server.check()?;
-        Ok(Sample { drops: self.lab.drops()?.saturating_sub(drops), ..sample? })
-    }
-
-    /// Half of what the slower server can do.
-    fn rate(&self, row: Row, servers: &mut [Option<Server>]) -> Option<u64> {
-        let row = Row { load: Load::Keep, ..row };
-        if self.options.rate.is_some() {
-            return self.options.rate;
-        }
-        let known = self.cells.iter().filter(|cell| cell.row == row && cell.failure.is_none());
-        let known: Vec<u64> = known.filter_map(Cell::rate_median).collect();
-        let rates = if known.len() == servers.len() {
-            known
-        } else {
-            let attempt = |server: &mut Server| {
-                let sample = self.one(row, None, server, SHORT_RUN.min(self.options.time));
-                sample.ok().map(|sample| sample.rate())
-            };
-            servers.iter_mut().flatten().filter_map(attempt).collect()
-        };
-        rates.into_iter().min().map(|rate| (rate / 2).max(1))
-    }
-
-    /// Counts system calls, in a run of its own.
-    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<Counted> {
-        let counter = self.counter.as_ref()?;
-        let count = || -> Result<Counted> {
-            let time = SHORT_RUN.min(self.options.time);
-            let plan = sample::plan(cell.row, cell.rate, server.address, time, Vec::new());
-            let watched = server.family()?;
-            let report = self.builds.folder.join("calls.txt");
-            let words = counter.words(&watched, &report);
-            let sample = self.options.client.run_behind(&words, &self.lab, &plan)?;
-            Ok(Counted { calls: counter.read(&report)?, sample })
-        };
-        let counted = count().context("system calls are not counted");
-        counted.inspect_err(|reason| eprintln!("  {}: {reason:#}", cell.candidate.name())).ok()
-    }
-}
-
-impl Cell {
-    /// The middle of the requests a second of all rounds.
-    fn rate_median(&self) -> Option<u64> {
-        let rates: Vec<u64> = self.samples.iter().map(Sample::rate).collect();
-        Summary::of(&rates).map(|summary| summary.median)
+        self.options.client.run(&self.lab, &client::plan(turn, server.address), behind)
     }
 }

@@ -66,21 +66,9 @@ pub(super) struct Server {
     program: Program,
 }
 
-impl Server {
-    /// Its processes.
-    ///
-    /// # Errors
-    /// If there is no /proc.
-    pub(super) fn family(&self) -> Result<Vec<i32>> {
-        self.program.family()
-    }
-
-    /// Makes sure that it runs.
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.program.check()
+impl AsMut<Program> for Server {
+    fn as_mut(&mut self) -> &mut Program {
+        &mut self.program
     }
 }
 
@@ -107,24 +95,6 @@ impl Builds {
         guest.ports.push(PORT);
         guest.options.push(format!("--block:site={}", image.display()));
         Ok(Self { folder: folder.to_owned(), guest, site })
-    }
-
-    /// Those that work here, and in words why others do not.
-    pub(super) fn choose(
-        &self,
-        lab: &Lab,
-        candidates: &[Candidate],
-    ) -> (Vec<Candidate>, Vec<String>) {
-        let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
-        for &candidate in candidates {
-            match self.start(lab, candidate) {
-                Ok(_) => chosen.push(candidate),
-                Err(reason) => {
-                    left_out.push(format!("{} is left out: {reason:#}", candidate.name()));
-                }
-            }
-        }
-        (chosen, left_out)
     }
 
     /// Starts one and waits until it answers.

@@ -7,15 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::json;
 
-use super::sample::Sample;
-use crate::bench::load::Plan;
+use crate::bench::contest::Sample;
+use crate::bench::load::http::Plan;
 use crate::bench::meter::Reading;
 
 /// The words of a worker that follows the plan.
 pub(super) fn words(plan: &Plan) -> Vec<String> {
-    let seconds = plan.window.time.as_secs().max(1);
-    let (connections, duration) = (format!("-c{}", plan.connections), format!("-d{seconds}s"));
-    let address = format!("http://{}{}", plan.window.address, plan.path);
+    let seconds = plan.load.window.time.as_secs().max(1);
+    let (connections, duration) = (format!("-c{}", plan.load.connections), format!("-d{seconds}s"));
+    let address = format!("http://{}{}", plan.load.window.address, plan.path);
     let options = ["exec", "wrk", "-t1", "--latency", "--timeout", "10s", &connections, &duration];
     options.into_iter().chain([&*address]).map(str::to_owned).collect()
 }
@@ -25,22 +25,22 @@ pub(super) fn words(plan: &Plan) -> Vec<String> {
 /// # Errors
 /// If it fails or says something unknown.
 pub(super) fn run(plan: &Plan, mut command: Command) -> Result<Sample> {
-    let before = Reading::take(&plan.window.watched)?;
+    let before = Reading::take(&plan.load.window.watched)?;
     let output = command.stdin(Stdio::null()).output().context("wrk")?;
-    let clocks = Reading::take(&plan.window.watched)?.since(&before);
+    let clocks = Reading::take(&plan.load.window.watched)?.since(&before);
     let said = String::from_utf8_lossy(&output.stdout);
     let complaint = String::from_utf8_lossy(&output.stderr);
     let reason = complaint.lines().last().unwrap_or("it does not say why");
     ensure!(output.status.success(), "wrk: {reason}");
     let found = parse(&said).with_context(|| format!("wrk says: {said}"))?;
     Ok(Sample {
-        opened: plan.connections,
-        answers: found.answers,
-        answers_in_all: found.answers,
+        amount: found.answers,
+        amount_in_all: found.answers,
         elapsed_ns: u64::try_from(found.elapsed.as_nanos())?,
         p50_ns: u64::try_from(found.p50.as_nanos())?,
         p99_ns: u64::try_from(found.p99.as_nanos())?,
-        errors: found.errors,
+        max_ns: 0,
+        failed: found.errors,
         drops: 0,
         clocks,
         detail: json!(said),

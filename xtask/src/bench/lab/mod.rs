@@ -6,8 +6,10 @@ mod launch;
 mod lossy;
 mod namespace;
 
+use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use nix::sched::{CpuSet, sched_getaffinity};
@@ -99,9 +101,16 @@ impl Lab {
         self.place(namespace, self.cpus.map(|(server, _)| server))
     }
 
-    /// Where a client runs.
-    pub(crate) fn client_place(&self) -> Place {
-        self.place(&self.client, self.cpus.map(|(_, client)| client))
+    /// A client with this task, behind the words of a program that watches if there are any.
+    pub(crate) fn client(&self, task: &[String], behind: Option<&[OsString]>) -> Command {
+        let place = self.place(&self.client, self.cpus.map(|(_, client)| client));
+        match behind {
+            None => self.launcher.task(place, task),
+            Some(words) => {
+                let task: Vec<OsString> = task.iter().map(OsString::from).collect();
+                self.launcher.around(words, &place, &task)
+            }
+        }
     }
 
     fn place(&self, namespace: &Namespace, cpu: Option<usize>) -> Place {

@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::EpollFlags;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, connect, socket};
 
-use super::response::Reader;
+use super::client::{Answers, Protocol};
 
 /// What a connection is asked about, once for all of its life.
 pub(super) const READY: EpollFlags = EpollFlags::EPOLLIN
@@ -29,10 +29,10 @@ pub(super) struct News {
     pub(super) end: Option<End>,
 }
 
-/// An answer's status, and when its request was due.
+/// What came in answer, and when the request was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    pub(super) status: u16,
+    pub(super) answers: Answers,
     pub(super) due: Instant,
 }
 
@@ -63,14 +63,16 @@ enum State {
 
 /// A connection, open or not.
 #[derive(Debug, Default)]
-pub(super) struct Connection {
+pub(super) struct Connection<R> {
     state: State,
     /// When the request was due that is on its way, or waits until the connection is open.
     due: Option<Instant>,
-    reader: Reader,
+    /// What the kernel has not taken yet of it.
+    unsent: Vec<u8>,
+    reader: R,
 }
 
-impl Connection {
+impl<R: Default> Connection<R> {
     /// Whether a request is on its way.
     pub(super) fn is_busy(&self) -> bool {
         self.due.is_some()
@@ -107,36 +109,67 @@ impl Connection {
     ) -> Result<()> {
         let stream = connecting(address)?;
         watch(&stream)?;
-        self.reader = Reader::default();
+        self.reader = R::default();
         self.state = State::Opening(stream);
         Ok(())
     }
 
-    /// Sends a request.
+    /// Sends the next request of a protocol. What the kernel does not take at once follows when it can.
     ///
     /// # Errors
     /// [`End::Broken`] if the connection does not take it.
-    pub(super) fn send(&mut self, request: &[u8]) -> Result<(), End> {
+    pub(super) fn send(&mut self, protocol: &mut impl Protocol<Reader = R>) -> Result<(), End> {
         let State::Open(stream) = &mut self.state else { return Err(End::Broken) };
+        let Some(request) = protocol.request(&mut self.reader) else {
+            self.due = None;
+            return Ok(());
+        };
         match stream.write(request) {
-            Ok(bytes) if bytes == request.len() => Ok(()),
-            _ => Err(End::Broken),
+            Ok(bytes) => self.unsent.extend_from_slice(&request[bytes..]),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                self.unsent.extend_from_slice(request);
+            }
+            Err(_) => return Err(End::Broken),
         }
+        Ok(())
+    }
+
+    /// Sends what was left.
+    fn flush(&mut self) -> Result<(), End> {
+        let State::Open(stream) = &mut self.state else { return Ok(()) };
+        while !self.unsent.is_empty() {
+            match stream.write(&self.unsent) {
+                Ok(bytes @ 1..) => drop(self.unsent.drain(..bytes)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
+                _ => return Err(End::Broken),
+            }
+        }
+        Ok(())
     }
 
     /// Does what the kernel says it is ready for.
-    pub(super) fn react(&mut self, flags: EpollFlags, request: &[u8], buffer: &mut [u8]) -> News {
+    pub(super) fn react(
+        &mut self,
+        flags: EpollFlags,
+        protocol: &mut impl Protocol<Reader = R>,
+        buffer: &mut [u8],
+    ) -> News {
         if let State::Opening(_) = self.state {
-            return self.opened(request);
+            return self.opened(protocol);
+        }
+        if flags.contains(EpollFlags::EPOLLOUT)
+            && let Err(end) = self.flush()
+        {
+            return end.into();
         }
         let ends = EpollFlags::EPOLLRDHUP | EpollFlags::EPOLLHUP | EpollFlags::EPOLLERR;
         if flags.intersects(EpollFlags::EPOLLIN | ends) {
-            return self.receive(buffer, flags.intersects(ends));
+            return self.receive(protocol, buffer, flags.intersects(ends));
         }
         News::default()
     }
 
-    fn opened(&mut self, request: &[u8]) -> News {
+    fn opened(&mut self, protocol: &mut impl Protocol<Reader = R>) -> News {
         let State::Opening(stream) = std::mem::take(&mut self.state) else {
             return News::default();
         };
@@ -144,7 +177,7 @@ impl Connection {
             return End::Refused.into();
         }
         self.state = State::Open(stream);
-        match self.due.map(|_| self.send(request)) {
+        match self.due.map(|_| self.send(protocol)) {
             None => News { is_open: true, ..News::default() },
             Some(Ok(())) => News::default(),
             Some(Err(end)) => end.into(),
@@ -153,7 +186,12 @@ impl Connection {
 
     /// Reads what is there. The end is looked for only if the kernel has announced one: a read that
     /// does not fill the buffer has taken everything.
-    fn receive(&mut self, buffer: &mut [u8], has_end: bool) -> News {
+    fn receive(
+        &mut self,
+        protocol: &mut impl Protocol<Reader = R>,
+        buffer: &mut [u8],
+        has_end: bool,
+    ) -> News {
         let mut news = News::default();
         let State::Open(stream) = &mut self.state else { return news };
         loop {
@@ -168,10 +206,10 @@ impl Connection {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(_) => return News { end: Some(End::Broken), ..news },
             };
-            match self.reader.take(&buffer[..bytes]) {
+            match protocol.take(&mut self.reader, &buffer[..bytes]) {
                 Ok(None) => {}
-                Ok(Some(status)) if self.due.is_some() => {
-                    news.answer = self.due.take().map(|due| Answer { status, due });
+                Ok(Some(answers)) if self.due.is_some() => {
+                    news.answer = self.due.take().map(|due| Answer { answers, due });
                 }
                 _ => return News { end: Some(End::Broken), ..news },
             }

@@ -25,8 +25,13 @@ impl Default for Histogram {
 impl Histogram {
     /// Counts a value.
     pub(crate) fn add(&mut self, value: u64) {
-        self.buckets[bucket(value)] += 1;
-        self.count += 1;
+        self.add_times(value, 1);
+    }
+
+    /// Counts a value so many times.
+    pub(crate) fn add_times(&mut self, value: u64, times: u64) {
+        self.buckets[bucket(value)] += times;
+        self.count += times;
     }
 
     /// How many values there are.

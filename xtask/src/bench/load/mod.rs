@@ -3,15 +3,17 @@
 //! results as JSON.
 
 pub(super) mod bulk;
+mod client;
 mod connection;
 pub(super) mod echo;
 mod histogram;
 pub(super) mod http;
 pub(super) mod link;
-mod plan;
+mod outcome;
 mod response;
 pub(super) mod services;
 mod window;
 
-pub(super) use plan::{Outcome, Plan};
+pub(super) use client::Load;
+pub(super) use outcome::Outcome;
 pub(super) use window::{Measured, Window};

@@ -10,8 +10,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::sample::Sample;
 use crate::bench::candidate::on_path;
+use crate::bench::contest::Sample;
 use crate::bench::lab;
 use crate::bench::load::Window;
 use crate::bench::meter::Reading;
@@ -20,6 +20,8 @@ use crate::bench::meter::Reading;
 pub(super) const PORT: u16 = 5201;
 /// What it says when it does.
 pub(super) const READY: &str = "Server listening";
+/// What its client may take beyond its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Its program.
 ///
@@ -47,7 +49,8 @@ pub(super) fn client_words(window: &Window, sends: bool) -> Vec<String> {
 ///
 /// # Errors
 /// If it fails, or takes too long.
-pub(super) fn run(window: &Window, command: Command, at_most: Duration) -> Result<Sample> {
+pub(super) fn run(window: &Window, command: Command) -> Result<Sample> {
+    let at_most = window.duration() + PATIENCE;
     let before = Reading::take(&window.watched)?;
     let said = lab::ask(command, at_most).context("iperf3")?;
     let clocks = Reading::take(&window.watched)?.since(&before);
@@ -72,7 +75,8 @@ fn parse(said: &Value) -> Result<Sample> {
         elapsed_ns: (seconds * 1e9) as u64,
         p50_ns: 0,
         p99_ns: 0,
-        lost: 0,
+        max_ns: 0,
+        failed: 0,
         drops: 0,
         clocks: Reading { own_ns: (client_seconds * 1e9) as u64, ..Reading::default() },
         detail: said["end"].clone(),
@@ -83,6 +87,7 @@ fn parse(said: &Value) -> Result<Sample> {
 mod tests {
     use super::*;
     use crate::bench::net::row::Row;
+    use crate::bench::net::unit;
     use serde_json::json;
 
     #[test]
@@ -92,7 +97,7 @@ mod tests {
             "cpu_utilization_percent": { "host_total": 50.0 },
         } });
         let sample = parse(&said).unwrap();
-        assert_eq!(sample.rate(Row::Out), 1_000_000);
+        assert_eq!(unit::rate(Row::Out, &sample), 1_000_000);
         assert_eq!(sample.clocks.own_ns, 1_000_000_000);
         let refused = json!({ "error": "unable to connect" });
         assert!(parse(&refused).unwrap_err().to_string().contains("unable to connect"));

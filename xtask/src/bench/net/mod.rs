@@ -1,28 +1,29 @@
 //! `cargo xtask bench net`: a guest's network beside the kernel's own.
 //!
-//! A row is something to do with a server. In each round every server has it once, in an order that
-//! changes; those that are not asked are idle.
+//! A row is something to do with a server.
 
 mod iperf3;
 mod report;
 mod row;
-mod sample;
 mod server;
+mod task;
+mod unit;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use lexopt::{Arg, Parser};
 
+use super::contest::{self, Contest, Sample, Turn};
 use super::guest::Wire;
-use super::lab::{CallCounter, Lab, Lossy};
-use super::{folder, list, machine, number, rounds, save};
+use super::lab::{Lab, Lossy};
+use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use row::Row;
-use sample::Sample;
 use server::{Builds, Candidate, Server};
 
 const USAGE: &str = "\
@@ -60,8 +61,6 @@ const OUTSTANDING: usize = 64;
 const OUTSTANDING_MAX: usize = 10_000;
 const MEMORY_MB: u64 = 64;
 const BUFFER_KIB: u64 = 4096;
-/// How long to count system calls, at most.
-const SHORT_RUN: Duration = Duration::from_secs(2);
 
 /// What is measured how.
 #[derive(Debug)]
@@ -131,39 +130,9 @@ impl Options {
         let row = |&row: &Row| {
             let able = self.candidates.iter().filter(|candidate| candidate.can(row).is_ok());
             let runs = self.rounds(row) as u32 * able.count() as u32;
-            (self.time(row) + sample::warm_up(self.time(row))) * runs
+            (self.time(row) + contest::warm_up(self.time(row))) * runs
         };
         self.rows.iter().map(row).sum()
-    }
-}
-
-/// What one server did in one row.
-#[derive(Debug)]
-struct Cell {
-    row: Row,
-    candidate: Candidate,
-    samples: Vec<Sample>,
-    /// System calls, counted.
-    calls: Option<Counted>,
-    /// Why there is nothing more.
-    failure: Option<String>,
-}
-
-/// How many system calls a server made in a run of its own, and what came of that run.
-#[derive(Debug)]
-struct Counted {
-    calls: u64,
-    sample: Sample,
-}
-
-impl Counted {
-    /// System calls for each byte or answer.
-    fn each(&self) -> f64 {
-        self.calls as f64 / self.sample.amount_in_all.max(1) as f64
-    }
-
-    fn to_json(&self) -> serde_json::Value {
-        serde_json::json!({ "calls": self.calls, "sample": self.sample.to_json() })
     }
 }
 
@@ -178,108 +147,84 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let lossy = Lossy::new(&lab)?;
     let folder = folder(&ours)?;
     let builds = Builds::make(&ours, &folder, options.memory_mb, options.buffer_kib)?;
-    let about = machine::describe(&ours.root);
-    let (candidates, left_out) = builds.choose(&lab, &options.candidates);
-    ensure!(!candidates.is_empty(), "no server is left:\n{}", left_out.join("\n"));
+    let bench = Bench { options, lab, lossy, builds };
+    let candidates = contest::choose(&bench, &bench.options.candidates)?;
 
-    eprintln!("about {} s", options.estimate().as_secs());
-    let counter = CallCounter::find();
-    let mut bench = Bench { options, lab, lossy, builds, counter, cells: Vec::new() };
-    for row in bench.options.rows.clone() {
-        bench.measure(row, &candidates)?;
-    }
-    let report = bench.report(about, &left_out);
-    print!("{}", report.in_words());
+    eprintln!("about {} s", bench.options.estimate().as_secs());
+    let results = contest::hold(&bench, &ours, &bench.options.rows, candidates);
+    print!("{}", report::in_words(&bench, &results));
     let path = bench.options.json.clone().unwrap_or_else(|| folder.join("net.json"));
-    save(&report.to_json(), &path)?;
+    save(&report::to_json(&bench, &results), &path)?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A bench on its way.
+#[derive(Debug)]
 struct Bench {
     options: Options,
     lab: Lab,
     lossy: Lossy,
     builds: Builds,
-    counter: Option<CallCounter>,
-    cells: Vec<Cell>,
 }
 
-impl Bench {
-    /// Measures a row in all rounds with all servers, which are started for it.
-    fn measure(&mut self, row: Row, candidates: &[Candidate]) -> Result<()> {
-        let start = Instant::now();
+impl Contest for Bench {
+    type Row = Row;
+    type Candidate = Candidate;
+    type Server = Server;
+
+    fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    fn folder(&self) -> &Path {
+        &self.builds.folder
+    }
+
+    fn name(candidate: Candidate) -> String {
+        candidate.name()
+    }
+
+    fn rounds(&self, row: Row) -> u64 {
+        self.options.rounds(row)
+    }
+
+    fn time(&self, row: Row) -> Duration {
+        self.options.time(row)
+    }
+
+    fn start(&self, row: Row, candidate: Candidate) -> Result<Server> {
+        candidate.can(row)?;
         let segment =
             if row.is_lossy() { self.lossy.segment(&self.lab) } else { self.lab.segment() };
-        let mut cells = Vec::new();
-        let mut servers = Vec::new();
-        for &candidate in candidates {
-            let server =
-                candidate.can(row).and_then(|()| self.builds.start(&self.lab, &segment, candidate));
-            let failure = server.as_ref().err().map(|reason| format!("{reason:#}"));
-            cells.push(Cell { row, candidate, samples: Vec::new(), calls: None, failure });
-            servers.push(server.ok());
-        }
-        let rounds = self.options.rounds(row);
-        for round in 0..rounds {
-            eprintln!("{row}: round {} of {rounds}, {} s", round + 1, start.elapsed().as_secs());
-            for at in rounds::order(cells.len(), round) {
-                self.sample(&mut cells[at], &mut servers[at], round);
-            }
-        }
-        for (cell, server) in cells.iter_mut().zip(&mut servers) {
-            if let (None, Some(server)) = (&cell.failure, server) {
-                cell.calls = self.calls(cell, server);
-            }
-        }
-        self.cells.extend(cells);
-        Ok(())
+        self.builds.start(&self.lab, &segment, candidate)
     }
 
-    fn sample(&self, cell: &mut Cell, server: &mut Option<Server>, round: u64) {
-        let Some(running) = server else { return };
-        match self.one(cell.row, running, round) {
-            Ok(sample) => {
-                eprintln!("  {}: {}", cell.candidate.name(), sample.in_words(cell.row));
-                cell.samples.push(sample);
-            }
-            Err(reason) => {
-                let reason = format!("round {}: {reason:#}", round + 1);
-                eprintln!("  {}: {reason}", cell.candidate.name());
-                cell.failure = Some(reason);
-                *server = None;
-            }
-        }
+    fn attempt(&self, candidate: Candidate) -> Result<()> {
+        self.builds.start(&self.lab, &self.lab.segment(), candidate).map(drop)
     }
 
-    /// One run of a client. Whoever comes over the lossy link loses what others in the round lose.
-    fn one(&self, row: Row, server: &mut Server, round: u64) -> Result<Sample> {
-        let _link = match row.is_lossy() {
+    /// Whoever comes over the lossy link loses what others in the round lose.
+    fn run(
+        &self,
+        turn: &Turn<Row>,
+        server: &mut Server,
+        behind: Option<&[OsString]>,
+    ) -> Result<Sample> {
+        let _link = match turn.row.is_lossy() {
             true => {
-                Some(self.lossy.start(&self.lab, round, &self.builds.folder.join("link.log"))?)
+                let log = self.builds.folder.join("link.log");
+                Some(self.lossy.start(&self.lab, turn.round, &log)?)
             }
             false => None,
         };
-        let time = self.options.time(row);
-        let task = server.task(row, time, self.options.outstanding)?;
-        let drops = self.lab.drops()?;
-        let sample = task.run(&self.lab);
-        server.check()?;
-        Ok(Sample { drops: self.lab.drops()?.saturating_sub(drops), ..sample? })
+        server.task(turn, self.options.outstanding).run(&self.lab, behind)
     }
 
-    /// Counts system calls, in a run of its own.
-    fn calls(&self, cell: &Cell, server: &mut Server) -> Option<Counted> {
-        let counter = self.counter.as_ref().filter(|_| !cell.row.is_lossy())?;
-        let count = || -> Result<Counted> {
-            let time = SHORT_RUN.min(self.options.time(cell.row));
-            let report = self.builds.folder.join("calls.txt");
-            let words = counter.words(&server.family()?, &report);
-            let task = server.task(cell.row, time, self.options.outstanding)?;
-            let sample = task.run_behind(&words, &self.lab)?;
-            Ok(Counted { calls: counter.read(&report)?, sample })
-        };
-        let counted = count().context("system calls are not counted");
-        counted.inspect_err(|reason| eprintln!("  {}: {reason:#}", cell.candidate.name())).ok()
+    fn counts_calls(row: Row) -> bool {
+        !row.is_lossy()
+    }
+
+    fn in_words(row: Row, sample: &Sample) -> String {
+        unit::in_words(row, sample)
     }
 }

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 
 use super::iperf3;
 use super::row::Row;
-use super::sample::{self, Task};
+use super::task::Task;
+use crate::bench::contest::{Turn, warm_up};
 use crate::bench::guest::{Guest, Wire};
 use crate::bench::lab::{Lab, Program, Segment};
 use crate::bench::load::Window;
@@ -93,36 +94,23 @@ pub(super) struct Server {
     program: Program,
 }
 
+impl AsMut<Program> for Server {
+    fn as_mut(&mut self) -> &mut Program {
+        &mut self.program
+    }
+}
+
 impl Server {
-    /// Its processes.
-    ///
-    /// # Errors
-    /// If there is no /proc.
-    pub(super) fn family(&self) -> Result<Vec<i32>> {
-        self.program.family()
-    }
-
-    /// Makes sure that it runs.
-    ///
-    /// # Errors
-    /// If it has ended.
-    pub(super) fn check(&mut self) -> Result<()> {
-        self.program.check()
-    }
-
     /// What a client is told.
-    ///
-    /// # Errors
-    /// If there is no /proc.
-    pub(super) fn task(&self, row: Row, time: Duration, outstanding: usize) -> Result<Task> {
+    pub(super) fn task(&self, turn: &Turn<Row>, outstanding: usize) -> Task {
+        let (row, time, watched) = (turn.row, turn.time, turn.watched.clone());
         let address = match row {
             Row::Out | Row::LossyOut => self.chargen,
             Row::In | Row::LossyIn => self.discard,
             Row::Udp | Row::Rtt => self.echo,
         };
-        let (warm_up, watched) = (sample::warm_up(time), self.family()?);
-        let window = Window { address, warm_up, time, watched };
-        Ok(Task { window, row, outstanding, is_iperf3: self.candidate == Candidate::Iperf3 })
+        let window = Window { address, warm_up: warm_up(time), time, watched };
+        Task { window, row, outstanding, is_iperf3: self.candidate == Candidate::Iperf3 }
     }
 }
 
@@ -149,24 +137,6 @@ impl Builds {
         guest.ports.extend([ECHO, DISCARD, CHARGEN]);
         guest.words.push(format!("--buffer={buffer_kib}"));
         Ok(Self { folder: folder.to_owned(), guest })
-    }
-
-    /// Those that work here, and in words why others do not.
-    pub(super) fn choose(
-        &self,
-        lab: &Lab,
-        candidates: &[Candidate],
-    ) -> (Vec<Candidate>, Vec<String>) {
-        let (mut chosen, mut left_out) = (Vec::new(), Vec::new());
-        for &candidate in candidates {
-            match self.start(lab, &lab.segment(), candidate) {
-                Ok(_) => chosen.push(candidate),
-                Err(reason) => {
-                    left_out.push(format!("{} is left out: {reason:#}", candidate.name()));
-                }
-            }
-        }
-        (chosen, left_out)
     }
 
     /// Starts one and waits until it answers.
