@@ -8,6 +8,7 @@ mod density;
 mod fleet;
 mod guest;
 mod http;
+mod kv;
 mod lab;
 mod load;
 mod machine;
@@ -39,6 +40,7 @@ Usage: cargo xtask bench start [--runs N] [--json FILE]
        cargo xtask bench density [--guests N] [--json FILE]
        cargo xtask bench http [OPTION...]
        cargo xtask bench net [OPTION...]
+       cargo xtask bench kv [OPTION...]
 
 Measures, prints a table, and writes all samples to a file. Nothing is installed; what is not
 there is left out, and that is said.
@@ -48,6 +50,7 @@ there is left out, and that is said.
   density  many idle web servers at once: how soon all answer, and how much memory each takes
   http     our web server beside nginx under the same load; --help after it says more
   net      a guest's network beside the kernel's own; --help after it says more
+  kv       our key-value store beside Redis under the same load; --help after it says more
 
   --runs N     rounds of `start`, 500 if nothing is said
   --guests N   guests of `density`, 1000 if nothing is said
@@ -60,6 +63,7 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         match word {
             Arg::Value(name) if bench.is_none() && name == "http" => return http::main(words),
             Arg::Value(name) if bench.is_none() && name == "net" => return net::main(words),
+            Arg::Value(name) if bench.is_none() && name == "kv" => return kv::main(words),
             Arg::Value(name) if bench.is_none() && name == worker::WORD => {
                 return worker::main(words);
             }
@@ -77,9 +81,9 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
         (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
         (Some(other), ..) => {
-            bail!("there is no bench '{other}'; there are start, density, http, net")
+            bail!("there is no bench '{other}'; there are start, density, http, net, kv")
         }
-        (None, ..) => bail!("which bench? cargo xtask bench start, density, http, or net"),
+        (None, ..) => bail!("which bench? cargo xtask bench start, density, http, net, or kv"),
     }
 }
 

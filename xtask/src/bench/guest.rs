@@ -59,7 +59,7 @@ impl Wire {
 }
 
 /// A unikernel that was built, and how it is started.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Guest {
     tender: PathBuf,
     kernel: PathBuf,

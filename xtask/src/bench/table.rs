@@ -23,6 +23,11 @@ pub(super) fn microseconds(ns: u64) -> String {
     format!("{}.{}", ns / 1000, ns % 1000 / 100)
 }
 
+/// A time in microseconds, of something short: `1.07`.
+pub(super) fn fine_microseconds(ns: u64) -> String {
+    format!("{}.{:02}", ns / 1000, ns % 1000 / 10)
+}
+
 /// How much larger one number is than another: `1.15`.
 pub(super) fn ratio(number: u64, reference: u64) -> String {
     match reference {
@@ -50,6 +55,7 @@ mod tests {
     fn times_and_ratios_are_written() {
         assert_eq!(microseconds(512_034), "512.0");
         assert_eq!(microseconds(70_100_999), "70100.9");
+        assert_eq!(fine_microseconds(1079), "1.07");
         assert_eq!(ratio(115, 100), "1.15");
         assert_eq!(ratio(2, 3), "0.67");
         assert_eq!(ratio(1, 0), "-");

@@ -105,6 +105,7 @@ fn perform(task: &str, words: &mut Parser) -> Result<ExitCode> {
             Err(error).with_context(|| program.to_string_lossy().into_owned())
         }
         "http" => load::http::main(words),
+        "resp" => load::resp::main(words),
         "bulk" => load::bulk::main(words),
         "byte" => load::echo::byte(words),
         "datagrams" => load::echo::datagrams(words),

@@ -10,6 +10,7 @@ mod histogram;
 pub(super) mod http;
 pub(super) mod link;
 mod outcome;
+pub(super) mod resp;
 mod response;
 pub(super) mod services;
 mod window;
