@@ -18,8 +18,9 @@ use crate::bench::{rounds, table};
 
 /// How long a start may take, and a snapshot.
 const TIME_OUT: Duration = Duration::from_secs(120);
-/// How long an answer may take before it is asked for again: a question that came too early is lost.
-const ANSWER_TIME_OUT: Duration = Duration::from_millis(20);
+/// How long an answer may take before it is asked for again: a question that came too early is lost, and the
+/// kernel would repeat it after a second.
+const ANSWER_TIME_OUT: Duration = Duration::from_millis(5);
 /// Between two questions.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long to ask before looking whether the store still runs.
