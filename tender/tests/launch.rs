@@ -8,6 +8,7 @@ use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socketpair};
 use solo5_sys::extension::{Features, Request, Stub};
@@ -466,6 +467,30 @@ fn synchronous_devices_are_told_to_guests_that_ask() {
     let attach = format!("--block:data={}", guest.disk(&[0x5a; 1024]));
     assert_eq!(guest.status(&[&attach]), 0);
     assert_eq!(guest.status(&[&attach, "--block-sync:data"]), 1 << 1);
+}
+
+/// The guest holds the lock, whatever is around it, and nothing is left of it when the guest is gone.
+#[test]
+fn a_disk_that_is_written_to_is_in_use_as_long_as_its_guest_lives() {
+    let spinning = Guest::new(&File::of_code(&Code::up().spin().0, &DISK).modern());
+    let attach = format!("--block:data={}", spinning.disk(&[0x5a; 1024]));
+    let second = Guest::new(&File::of_code(&Code::default().exit(7).0, &DISK).modern());
+    for mode in ["--no-supervisor", "--no-jail", "--jail"] {
+        let running = Running::start(spinning.command(&[mode, &attach]));
+        for second_mode in ["--no-supervisor", "--jail"] {
+            let output = second.run(&[second_mode, &attach]);
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(1), "{mode}: {output:?}");
+            assert!(said.contains("disk.img' is in use by another guest"), "{mode}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+        }
+        // The supervisor is killed, and takes the guest along.
+        drop(running);
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while second.run(&[&attach]).status.code() != Some(7) {
+            assert!(Instant::now() < deadline, "{mode}: the disk is still in use");
+        }
+    }
 }
 
 const NET: [(&str, DeviceKind); 1] = [("service", DeviceKind::Net)];

@@ -36,7 +36,7 @@ pub(super) struct Row {
 
 impl Row {
     /// Those that are measured if nothing is said.
-    pub(super) const USUAL: [&str; 12] = [
+    pub(super) const USUAL: [&str; 11] = [
         "get-1",
         "set-1",
         "get-50",
@@ -45,7 +45,6 @@ impl Row {
         "set-500",
         "get-50-p16",
         "set-50-p16",
-        "mixed-50",
         "sync-set-50",
         "rate-get-50",
         "rate-set-50",
