@@ -29,12 +29,15 @@ impl Stack {
             return Way::To(BROADCAST);
         }
         let Some(next_hop) = self.routes.next_hop(destination) else { return Way::None };
-        match self.neighbours.lookup(self.now, next_hop) {
+        let planned = self.neighbours.next_deadline();
+        let found = self.neighbours.lookup(self.now, next_hop);
+        // A look-up may begin to doubt the neighbour, and then it is to be asked soon.
+        if self.neighbours.next_deadline() != planned {
+            self.plan_neighbours();
+        }
+        match found {
             Lookup::Found(mac) => return Way::To(mac),
-            Lookup::Ask => {
-                self.ask(next_hop, None);
-                self.plan_neighbours();
-            }
+            Lookup::Ask => self.ask(next_hop, None),
             Lookup::Wait => {}
             Lookup::Failed => return Way::None,
         }

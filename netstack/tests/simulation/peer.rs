@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use netstack::{Config, ConnectionId, Duration, Instant, Limits, ListenerId, Stack};
 
+use smoltcp::wire::ArpOperation;
+
+use crate::frames::arp;
 use crate::packets::{ACK, Segment, TCP, frame, open};
 use crate::sim::{address_of, mac_of};
 
@@ -22,6 +25,8 @@ pub struct Peer {
     pub seq: u32,
     pub ack: u32,
     pub window: u16,
+    /// Whether the stack's questions where the peer is are answered.
+    pub is_there: bool,
     /// What the stack has sent and the test has not looked at.
     sent: Vec<Segment>,
 }
@@ -43,6 +48,7 @@ impl Peer {
             seq: 1000,
             ack: 0,
             window: 60_000,
+            is_there: true,
             sent: Vec::new(),
         }
     }
@@ -115,12 +121,16 @@ impl Peer {
                 break;
             }
             while let Some(frame) = self.stack.front_frame() {
+                let is_question = self.is_there && frame[12..14] == [8, 6];
                 if let Some((_, TCP, payload)) = open(frame) {
                     let (segment, ports) = Segment::parse(payload);
                     assert!(ports == (PORT, self.port) || ports.1 == PORT, "{ports:?}");
                     self.sent.push(segment);
                 }
                 self.stack.pop_frame();
+                if is_question {
+                    self.stack.receive(self.now, &arp(ArpOperation::Reply, 0, mac_of(0)));
+                }
             }
         }
     }

@@ -339,3 +339,19 @@ fn a_keep_alive_of_no_time_does_not_spin() {
     peer.wait(Duration::from_secs(2));
     assert!(peer.take().len() < 100);
 }
+
+/// A neighbour that was there, takes data without an answer, and does not answer questions either.
+#[test]
+fn a_neighbour_that_vanishes_is_not_sent_to_for_ever() {
+    let (mut peer, id) = Peer::open(Limits::default(), USUAL);
+    peer.is_there = false;
+    peer.stack.set_timeout(id, None);
+    peer.stack.send(id, b"hello").unwrap();
+    peer.wait(Duration::from_secs(120));
+    assert!(peer.take().len() > 5, "it is sent again");
+    peer.wait(Duration::from_secs(600));
+    assert_eq!(peer.take(), [], "there is no way");
+    peer.is_there = true;
+    peer.wait(Duration::from_secs(120));
+    assert_eq!(peer.collect(), b"hello", "it is there again");
+}
