@@ -154,6 +154,9 @@ impl Stack {
         if connection.tcb().is_some_and(|tcb| tcb.state() == State::TimeWait) {
             if connection.verdict.is_none() {
                 connection.verdict = Some(CloseReason::Finished);
+                // It rests when its last acknowledgement is out and everything is read, but it does not
+                // wait longer for that: the way to the peer may be gone for ever.
+                connection.expiry = Expiry::At(self.now + TIME_WAIT);
                 connection.wake();
             }
             self.rest(slot);

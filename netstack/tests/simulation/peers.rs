@@ -355,3 +355,32 @@ fn a_neighbour_that_vanishes_is_not_sent_to_for_ever() {
     peer.wait(Duration::from_secs(120));
     assert_eq!(peer.collect(), b"hello", "it is there again");
 }
+
+/// Both have finished, but the peer is not on the wire any more when its FIN is to be acknowledged.
+#[test]
+fn a_last_acknowledgement_without_a_way_keeps_nothing() {
+    for is_unread in [false, true] {
+        let (mut peer, id) = Peer::open(Limits::default(), USUAL);
+        peer.is_there = false;
+        peer.stack.set_timeout(id, None);
+        peer.stack.finish(id);
+        let fin = peer.take().pop().expect("a FIN");
+        peer.ack = fin.seq.wrapping_add(1);
+        // It is sent again and again, and the stack asks in vain whether the neighbour is still there.
+        peer.wait(Duration::from_secs(300));
+        assert!(peer.take().len() > 5);
+        let payload = if is_unread { b"bye".to_vec() } else { Vec::new() };
+        peer.give(&Segment { flags: ACK | FIN, payload, ..peer.segment() });
+        assert_eq!(peer.stack.state(id), ConnectionState::Closed(CloseReason::Finished));
+        peer.wait(Duration::from_secs(20));
+        assert_eq!(peer.take(), [], "there is no way");
+        if is_unread {
+            assert_eq!(peer.stack.recv(id, &mut [0; 10]), Ok(Received::Data(3)));
+            assert_eq!(peer.stack.recv(id, &mut [0; 10]), Ok(Received::Finished));
+        }
+        peer.stack.release(id);
+        peer.wait(Duration::from_secs(20));
+        let counters = peer.stack.counters();
+        assert_eq!((counters.connections, counters.time_wait, counters.buffer_bytes), (0, 0, 0));
+    }
+}
