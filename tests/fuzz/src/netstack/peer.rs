@@ -162,7 +162,7 @@ impl Peer {
         let router = IpAddr::V6(ROUTER);
         match kind % 16 {
             0 => arp(1, [10, 0, 0, 9], [10, 0, 0, 1]),
-            1 => arp(2, [10, 0, 0, 9], [10, 0, 0, 1]),
+            1 => arp(2, [10, 0, 0, 2], [10, 0, 0, 1]),
             2 => packet(v4, own, ICMP, b"\x08\0\0\0\x12\x34\0\x01ping"),
             3 => packet(v6, own6, ICMPV6, b"\x80\0\0\0\x12\x34\0\x01ping"),
             4 => packet(v6, own6, ICMPV6, &discovery(135, own6, &[1, 1, 2, 0, 0, 0, 0, 2])),
