@@ -1,8 +1,25 @@
 //! The heap: all memory from the end of the program to the end of the guest. When it is exhausted,
 //! fallible allocations fail and the others end the guest by a panic.
+//!
+//! It costs the same with ten objects and with ten million. Small objects lie without headers in
+//! spans of slots of one size (`spans`, `classes`), large ones have pages of their own (`pages`).
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::cell::Cell;
+
+#[cfg(not(feature = "linked-list"))]
+mod classes;
+#[cfg(feature = "linked-list")]
+mod linked_list;
+#[cfg(not(feature = "linked-list"))]
+mod pages;
+#[cfg(not(feature = "linked-list"))]
+mod spans;
+
+#[cfg(feature = "linked-list")]
+use linked_list::SingleThreadHeap as Inner;
+#[cfg(not(feature = "linked-list"))]
+use spans::Spans as Inner;
 
 /// The allocator of a guest; `guest_rt::main` declares one as the global allocator.
 pub struct Heap {
@@ -29,7 +46,7 @@ impl Heap {
     pub unsafe fn claim(&self, start: usize, end: usize) {
         self.size.set(end - start);
         // SAFETY: as promised by the caller.
-        unsafe { self.inner.claim(core::ptr::with_exposed_provenance_mut(start), end - start) };
+        unsafe { self.inner.claim(start, end) };
     }
 
     /// Bytes that were asked for and not yet freed, and all that there are. What the allocator
@@ -37,13 +54,23 @@ impl Heap {
     pub fn usage(&self) -> (usize, usize) {
         (self.used.get(), self.size.get())
     }
+
+    /// See [`heap_available`].
+    pub fn available(&self) -> usize {
+        self.inner.available()
+    }
+
+    /// See [`heap_would_move`].
+    pub fn would_move(&self, address: usize) -> bool {
+        self.inner.is_sparse(address)
+    }
 }
 
 // SAFETY: allocation is the inner allocator's; only a count is added.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: the caller's promises are the inner allocator's.
-        let address = unsafe { self.inner.0.alloc(layout) };
+        let address = unsafe { self.inner.alloc(layout) };
         if !address.is_null() {
             self.used.set(self.used.get() + layout.size());
         }
@@ -53,12 +80,12 @@ unsafe impl GlobalAlloc for Heap {
     unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
         self.used.set(self.used.get() - layout.size());
         // SAFETY: the caller's promises are the inner allocator's.
-        unsafe { self.inner.0.dealloc(address, layout) };
+        unsafe { self.inner.dealloc(address, layout) };
     }
 
     unsafe fn realloc(&self, address: *mut u8, layout: Layout, bytes: usize) -> *mut u8 {
         // SAFETY: the caller's promises are the inner allocator's.
-        let moved = unsafe { self.inner.0.realloc(address, layout, bytes) };
+        let moved = unsafe { self.inner.realloc(address, layout, bytes) };
         if !moved.is_null() {
             self.used.set(self.used.get() - layout.size() + bytes);
         }
@@ -69,6 +96,8 @@ unsafe impl GlobalAlloc for Heap {
 unsafe extern "Rust" {
     /// Defined by `guest_rt::main`.
     fn __guest_heap_usage() -> (usize, usize);
+    fn __guest_heap_available() -> usize;
+    fn __guest_heap_would_move(address: usize) -> bool;
 }
 
 /// Bytes of the heap that the program has in use, and the heap's size in bytes.
@@ -77,89 +106,22 @@ pub fn heap_usage() -> (usize, usize) {
     unsafe { __guest_heap_usage() }
 }
 
-#[cfg(not(feature = "linked-list"))]
-use talc_heap::Inner;
-
-#[cfg(not(feature = "linked-list"))]
-mod talc_heap {
-    //! talc behind a lock that is none.
-
-    use talc::TalcLock;
-    use talc::source::Manual;
-
-    /// There is one thread, so there is nothing to lock out.
-    pub(super) struct NoLock;
-
-    // SAFETY: with one thread no two holders exist at a time.
-    unsafe impl lock_api::RawMutex for NoLock {
-        const INIT: Self = Self;
-        type GuardMarker = lock_api::GuardNoSend;
-
-        fn lock(&self) {}
-
-        fn try_lock(&self) -> bool {
-            true
-        }
-
-        unsafe fn unlock(&self) {}
-    }
-
-    pub(super) struct Inner(pub(super) TalcLock<NoLock, Manual>);
-
-    impl Inner {
-        pub(super) const fn new() -> Self {
-            Self(TalcLock::new(Manual))
-        }
-
-        /// # Safety
-        /// As for [`super::Heap::claim`].
-        pub(super) unsafe fn claim(&self, start: *mut u8, bytes: usize) {
-            // SAFETY: as promised by the caller. A memory too small for talc stays unused.
-            let _ = unsafe { self.0.lock().claim(start, bytes) };
-        }
-    }
+/// Bytes of the heap that serve for objects of any size: whole pages that nobody has. There may be
+/// room for more small objects, beside others of their size, and none for one as large as this.
+pub fn heap_available() -> usize {
+    // SAFETY: defined by the program with the same signature.
+    unsafe { __guest_heap_available() }
 }
 
-#[cfg(feature = "linked-list")]
-use linked_list_heap::Inner;
-
-#[cfg(feature = "linked-list")]
-mod linked_list_heap {
-    //! linked_list_allocator without its spin lock.
-
-    use core::alloc::{GlobalAlloc, Layout};
-    use core::cell::RefCell;
-    use core::ptr::NonNull;
-
-    pub(super) struct SingleThreadHeap(RefCell<linked_list_allocator::Heap>);
-
-    pub(super) struct Inner(pub(super) SingleThreadHeap);
-
-    impl Inner {
-        pub(super) const fn new() -> Self {
-            Self(SingleThreadHeap(RefCell::new(linked_list_allocator::Heap::empty())))
-        }
-
-        /// # Safety
-        /// As for [`super::Heap::claim`].
-        pub(super) unsafe fn claim(&self, start: *mut u8, bytes: usize) {
-            // SAFETY: as promised by the caller.
-            unsafe { self.0.0.borrow_mut().init(start, bytes) };
-        }
-    }
-
-    // SAFETY: linked_list_allocator hands out disjoint blocks of the claimed memory.
-    unsafe impl GlobalAlloc for SingleThreadHeap {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            let block = self.0.borrow_mut().allocate_first_fit(layout);
-            block.map_or(core::ptr::null_mut(), NonNull::as_ptr)
-        }
-
-        unsafe fn dealloc(&self, address: *mut u8, layout: Layout) {
-            if let Some(address) = NonNull::new(address) {
-                // SAFETY: as promised by the caller.
-                unsafe { self.0.borrow_mut().deallocate(address, layout) };
-            }
-        }
-    }
+/// Whether an object of at most 14 KiB lies among many free places, so that a copy of it would lie among
+/// fewer. A program whose objects had other sizes a while ago has free places of those sizes all over the
+/// heap. If it goes through its objects now and then, and replaces by copies those of which this says
+/// so, [`heap_available`] grows. `object` is a whole allocation, what is in a `Box` or a `Vec`.
+pub fn heap_would_move<T: ?Sized>(object: &T) -> bool {
+    let address = core::ptr::from_ref(object).addr();
+    // SAFETY: defined by the program with the same signature.
+    unsafe { __guest_heap_would_move(address) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -69,7 +69,7 @@ mod single_thread;
 pub use args::args;
 pub use exit::{ExitStatus, Termination, abort, exit};
 pub use guest_rt_macros::main;
-pub use heap::heap_usage;
+pub use heap::{heap_available, heap_usage, heap_would_move};
 pub use task::spawn;
 pub use {embedded_io_async, embedded_nal_async, log, rand_core};
 

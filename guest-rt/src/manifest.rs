@@ -183,6 +183,16 @@ macro_rules! __entry {
             }
 
             #[unsafe(no_mangle)]
+            extern "Rust" fn __guest_heap_available() -> usize {
+                HEAP.available()
+            }
+
+            #[unsafe(no_mangle)]
+            extern "Rust" fn __guest_heap_would_move(address: usize) -> bool {
+                HEAP.would_move(address)
+            }
+
+            #[unsafe(no_mangle)]
             extern "Rust" fn __guest_main() -> ! {
                 $crate::internal::$runner($main)
             }
