@@ -13,7 +13,7 @@ use crate::network::{Namespace, TAP};
 
 const NEEDS: &[Need] = &[TAP[0], TAP[1], TAP[2], Need::Program("python3", "python3")];
 const PAGE: &str = "<!doctype html><title>idle</title>";
-/// What an idle connection may take of the heap, all counted; the allocator adds some 50 bytes.
+/// What an idle connection may take of the heap, all counted; slots that are a little larger add some percent.
 const CONNECTION_BYTES_MAX: usize = 1000;
 /// Buffers that the stack keeps for the next one who needs one.
 const SPARE_BYTES: usize = 64 * 4096;
