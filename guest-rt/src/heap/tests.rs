@@ -1,3 +1,5 @@
+//! The heap against a model of it, full and not, and what its spans promise.
+
 use std::collections::BTreeMap;
 use std::vec::Vec;
 
