@@ -1,4 +1,4 @@
-//! The values of a key-value store, and the table that finds them.
+//! The values of a key-value store, the table that finds them, and the log that brings them back.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -7,4 +7,6 @@ extern crate alloc;
 extern crate std;
 
 pub mod db;
+pub mod log;
 pub mod types;
+pub mod world;
