@@ -10,6 +10,7 @@ mod idle;
 mod inetd;
 mod ipv6;
 mod jail;
+mod kv;
 mod lossy;
 mod network;
 mod offload;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         .chain(solo5::cases())
         .chain(httpd::cases())
         .chain(inetd::cases())
+        .chain(kv::cases())
         .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let trials = cases.filter(asked).map(|case| trial(case, Arc::clone(&binaries))).collect();

@@ -1,3 +1,5 @@
+//! The table against a plain map, and what an operation costs at most.
+
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;

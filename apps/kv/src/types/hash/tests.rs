@@ -1,3 +1,5 @@
+//! Hashes: replies, and a model.
+
 use alloc::format;
 use alloc::vec;
 use std::collections::{BTreeMap, HashSet};

@@ -1,3 +1,5 @@
+//! Packed sequences against a plain vector.
+
 use alloc::vec;
 use alloc::vec::Vec;
 

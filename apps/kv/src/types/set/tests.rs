@@ -1,3 +1,5 @@
+//! Sets: replies, and a model.
+
 use alloc::format;
 use alloc::vec;
 use std::collections::{BTreeSet, HashSet};

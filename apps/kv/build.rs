@@ -1,0 +1,5 @@
+//! Links the unikernel.
+
+fn main() {
+    guest_link::configure();
+}

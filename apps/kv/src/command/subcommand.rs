@@ -1,0 +1,70 @@
+//! Commands whose second word says what is meant, such as `CLIENT ID`.
+
+use super::argument::{is, word};
+use super::error::shown;
+use super::{Context, Error, Run};
+use crate::frame::Request;
+
+/// One of them.
+pub(super) struct Subcommand {
+    /// With its command, such as `client|id`.
+    pub(super) name: &'static str,
+    /// Its words, both names included; negative if that is the least.
+    pub(super) arity: i32,
+    /// How it is done.
+    pub(super) run: Run,
+}
+
+impl Subcommand {
+    pub(super) const fn new(name: &'static str, arity: i32, run: Run) -> Self {
+        Self { name, arity, run }
+    }
+
+    fn last_name(&self) -> &'static str {
+        self.name.split_once('|').map_or(self.name, |(_, last)| last)
+    }
+
+    const fn takes(&self, words: usize) -> bool {
+        if self.arity >= 0 {
+            words == self.arity as usize
+        } else {
+            words >= self.arity.unsigned_abs() as usize
+        }
+    }
+}
+
+/// Carries out the one of `table` that is meant, or shows `help`.
+///
+/// # Errors
+/// Those of the subcommand, or if there is none.
+pub(super) fn run(
+    context: &mut Context<'_>,
+    request: Request<'_>,
+    table: &[Subcommand],
+    help: &[&str],
+) -> Result<(), Error> {
+    let name = word(request, 1)?;
+    if let Some(subcommand) = table.iter().find(|it| is(name, it.last_name())) {
+        if !subcommand.takes(request.len()) {
+            return Err(Error::Arity(subcommand.name));
+        }
+        context.session.client.command.set(subcommand.name);
+        return (subcommand.run)(context, request);
+    }
+    let command = request.get(0).unwrap_or_default();
+    if is(name, "HELP") && request.len() == 2 {
+        show_help(context, command, help);
+        return Ok(());
+    }
+    let (command, name) = (shown(&command.to_ascii_uppercase(), 32), shown(name, 128));
+    Err(Error::Text(alloc::format!("unknown subcommand '{name}'. Try {command} HELP.")))
+}
+
+fn show_help(context: &mut Context<'_>, command: &[u8], help: &[&str]) {
+    let command = shown(&command.to_ascii_uppercase(), 32);
+    context.reply.array(help.len() + 3);
+    context.reply.status(&alloc::format!(
+        "{command} <subcommand> [<arg> [value] [opt] ...]. Subcommands are:"
+    ));
+    help.iter().chain(&["HELP", "    This text."]).for_each(|line| context.reply.status(line));
+}

@@ -1,0 +1,245 @@
+//! What all connections share, and what goes on beside them.
+//!
+//! Starts no task and accepts no connection; that is the guest's entry, which asks here whether there is
+//! room and then runs [`Server::serve`], and [`Server::work`] beside it.
+
+use alloc::rc::Rc;
+use core::cell::{Cell, RefCell, RefMut};
+use core::fmt;
+use core::time::Duration;
+
+use crate::blocked::Waiter;
+use crate::client::{Client, Session};
+use crate::command;
+use crate::config::{Config, Heap};
+use crate::connection::Connection;
+use crate::frame::Request;
+use crate::inbox::Buffers;
+use crate::journal::{Journal, LoadError, Loaded};
+use crate::log::{LogError, OpenError, Options, Report};
+use crate::reply::Reply;
+use crate::store::{Shutdown, Store, Writable};
+use crate::world::{Clock, Disk, Stream};
+
+/// How often expired keys are looked for, and what else is due.
+const ROUND: Duration = Duration::from_millis(100);
+/// The same while something is under way that should end soon.
+const BUSY_ROUND: Duration = Duration::from_millis(1);
+/// Keys and elements that are freed at once.
+const FREED_AT_ONCE: usize = 2000;
+/// Keys that are found to have expired at once.
+const EXPIRED_AT_ONCE: usize = 500;
+
+/// A key-value store.
+pub struct Server<D: Disk, C: Clock> {
+    pub(crate) clock: C,
+    pub(crate) buffers: Buffers,
+    store: RefCell<Store>,
+    journal: RefCell<Option<Journal<D>>>,
+    next_client: Cell<u64>,
+}
+
+impl<D: Disk, C: Clock> fmt::Debug for Server<D, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server").finish_non_exhaustive()
+    }
+}
+
+/// What is known of the device once it is open.
+#[derive(Debug)]
+pub struct Opened {
+    /// How the log was.
+    pub report: Report,
+    /// What was in it.
+    pub loaded: Loaded,
+}
+
+impl<D: Disk, C: Clock> Server<D, C> {
+    /// An empty server that keeps its data in memory only. `heap` tells how much memory there is, and `seed` is
+    /// random.
+    pub fn new(config: Config, clock: C, heap: Heap, seed: [u64; 3]) -> Self {
+        let mut store = Store::new(config, heap, seed);
+        store.persistence.writable = Writable::Volatile;
+        store.now = clock.now();
+        store.stats.started = clock.now();
+        Self {
+            clock,
+            buffers: Buffers::default(),
+            store: RefCell::new(store),
+            journal: RefCell::new(None),
+            next_client: Cell::new(1),
+        }
+    }
+
+    /// Brings back the data of a device, and keeps it there from now on.
+    ///
+    /// # Errors
+    /// If the device has something else, cannot be read, or has more data than there is memory.
+    pub fn open(&mut self, disk: D, options: Options) -> Result<Opened, OpenError<LoadError>> {
+        let store = self.store.get_mut();
+        let (journal, report, loaded) = Journal::open(disk, options, store)?;
+        store.config.is_volatile = false;
+        *self.journal.get_mut() = Some(journal);
+        Ok(Opened { report, loaded })
+    }
+
+    /// Serves a connection to its end.
+    pub async fn serve<S: Stream>(self: Rc<Self>, mut stream: S) {
+        let session = match self.enter(&stream) {
+            Ok(session) => session,
+            Err(error) => {
+                let mut reply = Reply::default();
+                reply.error(error);
+                // Whether it is read or not, the connection ends.
+                let _ = stream.write_all(reply.as_bytes()).await;
+                return;
+            }
+        };
+        let mut connection = Connection::new(&*self, stream, session);
+        connection.run().await;
+        connection.clear();
+        self.leave(connection.session());
+    }
+
+    /// What is due beside the connections, until a client asks for the end. Everything is at the device then,
+    /// unless the client did not care.
+    pub async fn work(self: Rc<Self>) {
+        loop {
+            let is_busy = self.round();
+            if self.has_ended() {
+                return;
+            }
+            self.clock.sleep(if is_busy { BUSY_ROUND } else { ROUND }).await;
+        }
+    }
+
+    /// One round of that. Whether the next should be soon.
+    fn round(&self) -> bool {
+        let mut store = self.store.borrow_mut();
+        self.tell_time(&mut store);
+        let expired = store.keys.expire_some(EXPIRED_AT_ONCE);
+        let has_garbage = store.keys.free_some(FREED_AT_ONCE);
+        store.gather();
+        store.end_idle_clients();
+        let (now, used_bytes) = (store.now, store.memory().used_bytes);
+        store.stats.sample(now, used_bytes);
+        let mut is_busy = expired == EXPIRED_AT_ONCE || has_garbage;
+        if let Some(journal) = &mut *self.journal.borrow_mut() {
+            journal.take(&mut store);
+            is_busy |= journal.work(&mut store);
+        }
+        store.serve_blocked();
+        is_busy
+    }
+
+    /// Whether the program shall end, and can.
+    fn has_ended(&self) -> bool {
+        let shutdown = self.store.borrow().shutdown;
+        let Some(shutdown) = shutdown else { return false };
+        let Err(error) = self.commit_all() else { return true };
+        log::error!("asked to end, but the log cannot be written: {error}");
+        self.store.borrow_mut().shutdown = None;
+        shutdown == Shutdown::Forced
+    }
+
+    fn enter<S: Stream>(&self, stream: &S) -> Result<Session, command::Error> {
+        let mut store = self.store.borrow_mut();
+        store.stats.connections += 1;
+        if store.clients.len() >= store.config.clients_max {
+            store.stats.rejected += 1;
+            return Err(command::Error::Plain("max number of clients reached"));
+        }
+        let id = self.next_client.get();
+        self.next_client.set(id + 1);
+        let client = Client::new(id, stream.peer(), stream.local(), self.clock.now());
+        let client = Rc::new(client);
+        store.clients.insert(id, Rc::clone(&client));
+        let is_authenticated = store.config.password.is_empty();
+        Ok(Session::new(client, is_authenticated))
+    }
+
+    fn leave(&self, session: &mut Session) {
+        let mut store = self.store.borrow_mut();
+        store.clients.remove(&session.client.id);
+        if let Some(waiter) = session.waiter.take() {
+            store.forget(&waiter);
+        }
+        store.unwatch(session);
+        store.unsubscribe_all(session);
+    }
+
+    fn tell_time(&self, store: &mut Store) {
+        store.now = self.clock.now();
+        store.unix_now = self.clock.unix_time();
+        let now_ms = u64::try_from(store.unix_now.as_millis()).unwrap_or(u64::MAX);
+        store.keys.set_now_ms(now_ms);
+    }
+
+    /// Begins to carry out requests of a client that came together.
+    pub(crate) fn begin(&self, client: &Client) -> RefMut<'_, Store> {
+        let mut store = self.store.borrow_mut();
+        self.tell_time(&mut store);
+        client.active.set(store.now);
+        store
+    }
+
+    /// Carries out a request, whose effects are in the log then, and not yet on the disk.
+    pub(crate) fn execute(
+        &self,
+        store: &mut Store,
+        session: &mut Session,
+        reply: &mut Reply,
+        request: Request<'_>,
+    ) {
+        let start = self.clock.precise_now();
+        let effects = store.keys.effects.count();
+        command::execute(store, session, reply, request);
+        store.serve_blocked();
+        session.has_written |= store.keys.effects.count() != effects && !store.only_reads(request);
+        if let Some(journal) = &mut *self.journal.borrow_mut() {
+            journal.take(store);
+        }
+        let took = self.clock.precise_now().saturating_sub(start);
+        store.note_time(session, request, took);
+    }
+
+    /// Whether what was replied so far may be known only after a [`commit`](Self::commit).
+    pub(crate) fn must_commit(&self) -> bool {
+        let journal = self.journal.borrow();
+        journal.as_ref().is_some_and(|journal| journal.must_commit(&self.store.borrow()))
+    }
+
+    /// Makes everything durable that was done so far.
+    pub(crate) fn commit(&self) -> Result<(), LogError> {
+        let mut store = self.store.borrow_mut();
+        store.now = self.clock.now();
+        match &mut *self.journal.borrow_mut() {
+            Some(journal) if journal.must_commit(&store) => journal.commit(&mut store),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same, whether or not somebody waits for it.
+    fn commit_all(&self) -> Result<(), LogError> {
+        self.store.borrow_mut().persistence.is_commit_asked = true;
+        self.commit()
+    }
+
+    /// Lets nobody give a client what it no longer waits for.
+    pub(crate) fn forget(&self, waiter: &Rc<Waiter>) {
+        self.store.borrow_mut().forget(waiter);
+    }
+
+    /// What all clients together may have sent of commands that are not complete.
+    pub(crate) fn inputs(&self) -> usize {
+        self.store.borrow().config.inputs_max_bytes
+    }
+
+    pub(crate) fn count_input(&self, bytes: usize) {
+        self.store.borrow_mut().stats.input_bytes += bytes as u64;
+    }
+
+    pub(crate) fn count_output(&self, bytes: usize) {
+        self.store.borrow_mut().stats.output_bytes += bytes as u64;
+    }
+}
