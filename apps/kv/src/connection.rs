@@ -159,11 +159,9 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
             return Ok(());
         }
         if self.server.must_commit() {
-            // Whatever the others do in this turn goes to the disk with it.
-            yield_once().await;
             let has_written = self.session.has_written;
             // Who only reads is answered all the same: reading goes on while a device fails.
-            if let (Err(error), true) = (self.server.commit(), has_written) {
+            if let (Err(error), true) = (self.server.committed().await, has_written) {
                 // What was done is not on the disk, so none of its replies is true.
                 self.reply.truncate(0);
                 self.reply.error(format_args!("MISCONF Errors writing to the AOF file: {error}"));
@@ -315,17 +313,4 @@ fn hush(session: &mut Session, reply: &mut Reply, start: usize) {
             session.replies = Replies::On;
         }
     }
-}
-
-/// Lets everybody else who can run have a turn.
-async fn yield_once() {
-    let mut has_yielded = false;
-    poll_fn(|context| {
-        if core::mem::replace(&mut has_yielded, true) {
-            return Poll::Ready(());
-        }
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

@@ -18,8 +18,8 @@
 //! # The way of a write
 //! A connection parses a request in place and has it carried out; the command changes the
 //! [`Keyspace`](db::Keyspace) and tells its [`Effects`](db::effect::Effects) what must be repeated. The server moves these into the log, in
-//! memory. Before the connection sends the reply it lets all others have a turn, and then the first that
-//! gets there commits everything with one write of the device.
+//! memory. Before a connection sends its replies it waits at the `gate`, where one
+//! for all commits everything with one write of the device.
 #![no_std]
 #![forbid(unsafe_code)]
 
@@ -35,6 +35,7 @@ pub mod config;
 mod connection;
 pub mod db;
 pub mod frame;
+mod gate;
 pub mod glob;
 mod inbox;
 mod journal;

@@ -14,6 +14,7 @@ use crate::command;
 use crate::config::{Config, Heap};
 use crate::connection::Connection;
 use crate::frame::Request;
+use crate::gate::Gate;
 use crate::inbox::Buffers;
 use crate::journal::{Journal, LoadError, Loaded};
 use crate::log::{LogError, OpenError, Options, Report};
@@ -36,6 +37,7 @@ pub struct Server<D: Disk, C: Clock> {
     pub(crate) buffers: Buffers,
     store: RefCell<Store>,
     journal: RefCell<Option<Journal<D>>>,
+    gate: Gate,
     next_client: Cell<u64>,
 }
 
@@ -67,6 +69,7 @@ impl<D: Disk, C: Clock> Server<D, C> {
             buffers: Buffers::default(),
             store: RefCell::new(store),
             journal: RefCell::new(None),
+            gate: Gate::default(),
             next_client: Cell::new(1),
         }
     }
@@ -209,8 +212,13 @@ impl<D: Disk, C: Clock> Server<D, C> {
         journal.as_ref().is_some_and(|journal| journal.must_commit(&self.store.borrow()))
     }
 
+    /// Waits until everything is durable that was done so far.
+    pub(crate) async fn committed(&self) -> Result<(), LogError> {
+        self.gate.pass(|| self.store.borrow().stats.commands, || self.commit()).await
+    }
+
     /// Makes everything durable that was done so far.
-    pub(crate) fn commit(&self) -> Result<(), LogError> {
+    fn commit(&self) -> Result<(), LogError> {
         let mut store = self.store.borrow_mut();
         store.now = self.clock.now();
         match &mut *self.journal.borrow_mut() {
