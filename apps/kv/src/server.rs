@@ -30,6 +30,8 @@ const BUSY_ROUND: Duration = Duration::from_millis(1);
 const FREED_AT_ONCE: usize = 2000;
 /// Keys that are found to have expired at once.
 const EXPIRED_AT_ONCE: usize = 500;
+/// What these take in the log, about.
+const EXPIRED_LOG_BYTES: usize = 32 << 10;
 
 /// A key-value store.
 pub struct Server<D: Disk, C: Clock> {
@@ -120,7 +122,9 @@ impl<D: Disk, C: Clock> Server<D, C> {
     fn round(&self) -> bool {
         let mut store = self.store.borrow_mut();
         self.tell_time(&mut store);
-        let expired = store.keys.expire_some(EXPIRED_AT_ONCE);
+        // Each is a removal that the log must have room for.
+        let may_expire = store.check_removal(EXPIRED_LOG_BYTES).is_ok();
+        let expired = if may_expire { store.keys.expire_some(EXPIRED_AT_ONCE) } else { 0 };
         let has_garbage = store.keys.free_some(FREED_AT_ONCE);
         store.gather();
         store.end_idle_clients();

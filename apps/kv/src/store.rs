@@ -100,8 +100,8 @@ pub struct Persistence {
     pub writable: Writable,
     /// Bytes that commands may still log.
     pub room_bytes: u64,
-    /// Bytes that are free at all, for removals and for a compaction.
-    pub free_bytes: u64,
+    /// Bytes that commands may log which only remove: a part of what is kept beside a compaction's room.
+    pub removal_bytes: u64,
     /// Bytes that the log takes on the device.
     pub log_bytes: u64,
     /// Bytes of the device for the log.
@@ -346,7 +346,9 @@ impl Store {
     pub fn check_removal(&self, bytes: usize) -> Result<(), Error> {
         const FRAMES_BYTES: u64 = 4096;
         match self.persistence.writable {
-            Writable::Full if self.persistence.free_bytes > bytes as u64 + FRAMES_BYTES => Ok(()),
+            Writable::Full if self.persistence.removal_bytes > bytes as u64 + FRAMES_BYTES => {
+                Ok(())
+            }
             Writable::Full | Writable::Failed => self.check_log(bytes),
             Writable::Yes | Writable::Volatile => Ok(()),
         }

@@ -60,6 +60,8 @@ fn ask_for_compaction(store: &mut Store, while_busy: &'static str) -> Result<(),
 fn save(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
     ask_for_compaction(context.store, "Background save already in progress")?;
     context.store.persistence.is_commit_asked = true;
+    // Its reply tells of a commit, and must not be sent without one.
+    context.session.has_written = true;
     context.reply.ok();
     Ok(())
 }
@@ -112,6 +114,7 @@ fn wait_for_log(context: &mut Context<'_>, request: Request<'_>) -> Result<(), E
     }
     // The reply goes out once everything is at the device.
     store.persistence.is_commit_asked |= local == 1;
+    context.session.has_written |= local == 1;
     let is_durable = is_kept && (local == 1 || store.config.fsync == Fsync::Always);
     context.reply.array(2);
     context.reply.integer(i64::from(is_durable));

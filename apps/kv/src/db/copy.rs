@@ -150,6 +150,11 @@ pub const fn command_of(value: &Value) -> &'static str {
 const COPIED_BYTES_MAX: u64 = 16 << 20;
 
 impl Keyspace {
+    /// The record of a key in the selected database, even if it has expired and was not removed yet.
+    pub(crate) fn record(&self, key: &[u8]) -> Option<&Record> {
+        self.here().keys.get(key)
+    }
+
     /// Tells the log that a key has another name now.
     pub fn log_rename(&mut self, from: &[u8], to: &[u8]) {
         let is_large = self.peek(to).is_some_and(|it| it.encoded_bytes() > COPIED_BYTES_MAX);

@@ -22,11 +22,17 @@ pub enum Kind {
     ListPart,
     /// It is complete.
     ListEnd,
+    /// A compaction begins: what follows, up to its end, tells all that there is.
+    CompactionBegin,
+    /// It is complete.
+    CompactionEnd,
 }
 
 const LIST_BEGIN: u8 = 16;
 const LIST_PART: u8 = 17;
 const LIST_END: u8 = 18;
+const COMPACTION_BEGIN: u8 = 19;
+const COMPACTION_END: u8 = 20;
 
 /// Records that the log does not have yet.
 #[derive(Debug, Default)]
@@ -67,13 +73,15 @@ impl Effects {
         self.record(database as u8, request.iter());
     }
 
-    /// Adds a part of a list's copy.
-    pub fn list(&mut self, kind: Kind, words: &[&[u8]]) {
+    /// Adds a part of a compaction.
+    pub fn part(&mut self, kind: Kind, words: &[&[u8]]) {
         let byte = match kind {
             Kind::Command { database } => database as u8,
             Kind::ListBegin => LIST_BEGIN,
             Kind::ListPart => LIST_PART,
             Kind::ListEnd => LIST_END,
+            Kind::CompactionBegin => COMPACTION_BEGIN,
+            Kind::CompactionEnd => COMPACTION_END,
         };
         self.record(byte, words.iter().copied());
     }
@@ -96,9 +104,9 @@ impl Effects {
         &self.bytes
     }
 
-    /// Adds what another has, and takes it from there.
-    pub fn append(&mut self, other: &mut Self) {
-        self.bytes.append(&mut other.bytes);
+    /// Makes room for so many bytes. Whether there is memory for them.
+    pub fn try_reserve(&mut self, bytes: usize) -> bool {
+        self.bytes.try_reserve_exact(bytes).is_ok()
     }
 
     /// Forgets everything, and memory beyond a small buffer.
@@ -131,6 +139,8 @@ pub fn take<'a>(bytes: &mut &'a [u8], words: &mut Owned) -> Result<(Kind, &'a [u
         LIST_BEGIN => Kind::ListBegin,
         LIST_PART => Kind::ListPart,
         LIST_END => Kind::ListEnd,
+        COMPACTION_BEGIN => Kind::CompactionBegin,
+        COMPACTION_END => Kind::CompactionEnd,
         database if usize::from(database) < super::DATABASES => {
             Kind::Command { database: usize::from(database) }
         }

@@ -7,6 +7,9 @@
 //! For that each change must say all that follows from it for its key without naming another one, which is the
 //! commands' duty (see [`Keyspace::log`](crate::db::Keyspace::log)).
 //!
+//! A replay that begins with a compaction needs its copies; one that began earlier has everything without them, so it passes
+//! them over where they are not complete in themselves.
+//!
 //! A large hash, set or sorted set is copied in parts without being cleared first: elements only
 //! ever come from the log, and their removal is there as well. A large list has no
 //! elements that could be named one by one, so a frozen copy of it is written in parts, and a replay puts
@@ -20,7 +23,7 @@ use super::Journal;
 use crate::db::copy::{self, Parts};
 use crate::db::dict::Keyed;
 use crate::db::effect::{Effects, Kind};
-use crate::db::record::View;
+use crate::db::record::{Record, View};
 use crate::db::value::Value;
 use crate::db::{DATABASES, Keyspace};
 use crate::log::{LogError, Mark};
@@ -31,11 +34,12 @@ use crate::world::Disk;
 
 /// What one step writes, about. Tests have little data and many steps.
 pub(super) const STEP_BYTES: usize = if cfg!(test) { 100 } else { 64 << 10 };
-/// Elements of a value that is copied at once.
+/// Elements, and bytes, of a value that is copied at once.
 const SMALL_LEN: usize = if cfg!(test) { 4 } else { 256 };
+const SMALL_BYTES: u64 = 16 << 10;
 /// Keys that are looked at together.
-const KEYS_AT_ONCE: usize = if cfg!(test) { 1 } else { 32 };
-/// Elements that are looked at together.
+const KEYS_AT_ONCE: usize = if cfg!(test) { 1 } else { 8 };
+/// Elements that are looked at together, at most.
 const ELEMENTS_AT_ONCE: usize = if cfg!(test) { 1 } else { 256 };
 
 /// A compaction on its way.
@@ -86,20 +90,27 @@ impl Compaction {
             if self.database >= DATABASES {
                 break false;
             }
-            self.piece(keys);
-            if keys.effects.as_bytes().len() - start >= STEP_BYTES {
+            let has_memory = self.piece(keys);
+            if !has_memory || keys.effects.as_bytes().len() - start >= STEP_BYTES {
                 break true;
             }
         };
+        if !more {
+            keys.effects.part(Kind::CompactionEnd, &[]);
+        }
         keys.select(selected);
         more
     }
 
-    fn piece(&mut self, keys: &mut Keyspace) {
+    /// Writes the next piece, unless there is no memory to copy it.
+    fn piece(&mut self, keys: &mut Keyspace) -> bool {
         if let Some(part) = self.part.take() {
             self.part = part.write(keys, &mut self.left_bytes);
         } else if let Some(key) = self.large.pop() {
-            self.part = Part::begin(keys, key);
+            if !self.begin_large(keys, &key) {
+                self.large.push(key);
+                return false;
+            }
         } else if self.cursor == u64::MAX {
             self.database += 1;
             self.cursor = 0;
@@ -107,14 +118,40 @@ impl Compaction {
         } else {
             self.copy_keys(keys);
         }
+        true
+    }
+
+    /// Begins with a large value, if it is still there, or copies a long string. Whether there was memory.
+    fn begin_large(&mut self, keys: &mut Keyspace, key: &[u8]) -> bool {
+        let database = keys.selected();
+        let mut effects = core::mem::take(&mut keys.effects);
+        let mut has_memory = true;
+        if let Some(record) = keys.record(key) {
+            match record.view() {
+                View::Other(value) if is_large(record) => {
+                    self.part = Some(Part::begin(&mut effects, database, key, value));
+                }
+                _ => {
+                    let bytes = record.encoded_bytes();
+                    has_memory = effects.try_reserve(usize::try_from(bytes).unwrap_or(usize::MAX));
+                    if has_memory {
+                        copy::write(&mut effects, database, record);
+                        self.left_bytes = self.left_bytes.saturating_sub(bytes);
+                    }
+                }
+            }
+        }
+        keys.effects = effects;
+        has_memory
     }
 
     fn copy_keys(&mut self, keys: &mut Keyspace) {
         let mut effects = core::mem::take(&mut keys.effects);
         let (database, mut left_bytes) = (self.database, self.left_bytes);
-        let next = keys.scan(self.cursor, KEYS_AT_ONCE, |record| match record.view() {
-            View::Other(value) if value.len() > SMALL_LEN => self.large.push(record.key().into()),
-            _ => {
+        let next = keys.scan(self.cursor, KEYS_AT_ONCE, |record| {
+            if is_large(record) {
+                self.large.push(record.key().into());
+            } else {
                 copy::write(&mut effects, database, record);
                 left_bytes = left_bytes.saturating_sub(record.encoded_bytes());
             }
@@ -125,48 +162,43 @@ impl Compaction {
     }
 }
 
+/// Whether a record is copied in parts, or by itself.
+fn is_large(record: &Record) -> bool {
+    let len = if let View::Other(value) = record.view() { value.len() } else { 1 };
+    len > SMALL_LEN || record.encoded_bytes() > SMALL_BYTES
+}
+
 impl Part {
-    /// Begins with a key, if it still has a large value.
-    fn begin(keys: &mut Keyspace, key: Box<[u8]>) -> Option<Self> {
-        let database = keys.selected();
-        let View::Other(value) = keys.peek(&key)?.view() else {
-            // It was changed since, so the log has it.
-            return None;
-        };
+    /// Begins with a value. Nothing here removes what has expired: its time is copied, too.
+    fn begin(effects: &mut Effects, database: usize, key: &[u8], value: &Value) -> Self {
         let rest = match value {
             Value::List(list) => {
-                let frozen = list.freeze();
-                let begin = Kind::ListBegin;
-                keys.effects.list(begin, &[&[database as u8], &key]);
-                Rest::Frozen(frozen)
+                effects.part(Kind::ListBegin, &[&[database as u8], key]);
+                Rest::Frozen(list.freeze())
             }
             _ => Rest::From(0),
         };
-        Some(Self { key, rest })
+        Self { key: key.into(), rest }
     }
 
     /// Writes a part, and returns what is left.
     fn write(mut self, keys: &mut Keyspace, left_bytes: &mut u64) -> Option<Self> {
         let database = keys.selected();
         let mut effects = core::mem::take(&mut keys.effects);
+        let record = keys.record(&self.key);
         let more = match &mut self.rest {
             Rest::Frozen(frozen) => write_list(&mut effects, database, &self.key, frozen),
-            Rest::From(cursor) => {
-                let record = keys.peek(&self.key);
-                match record.map(crate::db::record::Record::view) {
-                    Some(View::Other(value)) => {
-                        write_elements(&mut effects, database, &self.key, value, cursor)
-                    }
-                    _ => false,
+            Rest::From(cursor) => match record.map(Record::view) {
+                Some(View::Other(value)) => {
+                    write_elements(&mut effects, database, &self.key, value, cursor)
                 }
-            }
+                _ => false,
+            },
         };
-        if !more && let Some(record) = keys.peek(&self.key) {
+        if let Some(record) = record.filter(|_| !more) {
             copy::write_expiry(&mut effects, database, record);
             *left_bytes = left_bytes.saturating_sub(record.encoded_bytes());
         }
-        // Looking at a key may have removed it, and told that.
-        effects.append(&mut keys.effects);
         keys.effects = effects;
         more.then_some(self)
     }
@@ -180,7 +212,7 @@ fn write_list(effects: &mut Effects, database: usize, key: &[u8], frozen: &mut F
     let kind = if is_over { Kind::ListEnd } else { Kind::ListPart };
     let first = [&database[..], key];
     let words: Vec<&[u8]> = first.into_iter().chain(words.iter().map(|it| &it[..])).collect();
-    effects.list(kind, &words);
+    effects.part(kind, &words);
     !is_over
 }
 
@@ -192,13 +224,15 @@ fn write_elements(
     value: &Value,
     cursor: &mut u64,
 ) -> bool {
+    // The larger they are, the fewer at a time.
+    let element_bytes = value.encoded_bytes() / value.len().max(1) as u64;
+    let count =
+        (STEP_BYTES as u64 / element_bytes.max(1)).clamp(1, ELEMENTS_AT_ONCE as u64) as usize;
     let mut parts = Parts::new(effects, database, copy::command_of(value), key);
     *cursor = match value {
-        Value::Set(set) => set.scan(*cursor, ELEMENTS_AT_ONCE, |member| parts.add(&[member])),
-        Value::Hash(hash) => {
-            hash.scan(*cursor, ELEMENTS_AT_ONCE, |field, value| parts.add(&[field, value]))
-        }
-        Value::SortedSet(set) => set.scan(*cursor, ELEMENTS_AT_ONCE, |member, score| {
+        Value::Set(set) => set.scan(*cursor, count, |member| parts.add(&[member])),
+        Value::Hash(hash) => hash.scan(*cursor, count, |field, value| parts.add(&[field, value])),
+        Value::SortedSet(set) => set.scan(*cursor, count, |member, score| {
             parts.add(&[format_float(score).as_bytes(), member]);
         }),
         // A list here took the place of another value, and the log has all of it.
@@ -213,7 +247,6 @@ impl<D: Disk> Journal<D> {
     pub(super) fn begin_compaction(&mut self, store: &mut Store) {
         store.persistence.is_compaction_asked = false;
         store.keys.effects.is_compacting = true;
-        store.keys.effects.is_compaction_void = false;
         // What was changed before belongs before the mark.
         self.take(store);
         if self.commit(store).is_err() {
@@ -221,6 +254,7 @@ impl<D: Disk> Journal<D> {
             store.keys.effects.is_compacting = self.compaction.is_some();
             return;
         }
+        store.keys.effects.is_compaction_void = false;
         log::debug!("compacting: the log has {} bytes", self.log.used_bytes());
         self.compaction = Some(Compaction {
             mark: self.log.mark(),
@@ -232,12 +266,19 @@ impl<D: Disk> Journal<D> {
             left_bytes: store.keys.encoded_bytes(),
             grown_bytes: store.keys.grown_bytes(),
         });
+        // The first record behind the mark, by which a replay knows that it begins with this compaction.
+        store.keys.effects.part(Kind::CompactionBegin, &[]);
+        self.take(store);
     }
 
     /// Goes on with a compaction, if there is one. Whether there is more to do.
     pub(super) fn compact_some(&mut self, store: &mut Store) -> bool {
         if store.keys.effects.is_compaction_void {
             self.begin_compaction(store);
+        }
+        if store.keys.effects.is_compaction_void {
+            // It did not begin anew, and the old one must not end.
+            return false;
         }
         let Some(compaction) = &mut self.compaction else { return false };
         if !store.keys.effects.as_bytes().is_empty() {

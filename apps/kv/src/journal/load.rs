@@ -60,6 +60,9 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// Elements that are freed after each record, if there are any: as many as one takes away, about.
+const FREED_AT_ONCE: usize = 1000;
+
 /// A list whose copy is being read, and the changes that are to follow it.
 #[derive(Debug)]
 struct Shadow {
@@ -73,6 +76,8 @@ pub(super) struct Loader<'a> {
     session: Session,
     words: Owned,
     shadows: BTreeMap<(usize, Box<[u8]>), Shadow>,
+    /// Whether the log began with a compaction that has not ended yet, whose copies of lists are needed.
+    is_rebuilding: bool,
     loaded: Loaded,
 }
 
@@ -87,6 +92,7 @@ impl<'a> Loader<'a> {
             session: Session::new(Rc::new(client), true),
             words: Owned::default(),
             shadows: BTreeMap::new(),
+            is_rebuilding: false,
             loaded: Loaded::default(),
         }
     }
@@ -101,6 +107,15 @@ impl<'a> Loader<'a> {
     fn record(&mut self, kind: Kind, bytes: &[u8]) -> Result<(), Error> {
         self.loaded.records += 1;
         match kind {
+            Kind::CompactionBegin => {
+                self.is_rebuilding |= self.loaded.records == 1;
+                Ok(())
+            }
+            Kind::CompactionEnd => {
+                self.is_rebuilding = false;
+                self.shadows.clear();
+                Ok(())
+            }
             Kind::Command { database } => {
                 self.defer(database, bytes);
                 self.command(database, bytes);
@@ -125,17 +140,21 @@ impl<'a> Loader<'a> {
         let _ = command::run(&mut context, command, request);
     }
 
-    /// Keeps a change of a list whose copy is not complete.
+    /// Keeps a change of a list whose copy is not complete. When the list is gone, its copy is not needed.
     fn defer(&mut self, database: usize, bytes: &[u8]) {
         if self.shadows.is_empty() {
             return;
         }
         let request = self.words.request(bytes);
-        let changes_all = request.get(0) == Some(b"FLUSHDB") || request.get(0) == Some(b"SWAPDB");
-        for ((place, key), shadow) in &mut self.shadows {
-            if *place == database && (changes_all || request.get(1) == Some(key)) {
-                shadow.changes.extend_from_slice(bytes);
+        match (request.get(0), request.get(1)) {
+            (Some(b"FLUSHDB"), _) => self.shadows.retain(|(place, _), _| *place != database),
+            (Some(b"DEL"), Some(key)) => drop(self.shadows.remove(&(database, key.into()))),
+            (_, Some(key)) => {
+                if let Some(shadow) = self.shadows.get_mut(&(database, key.into())) {
+                    shadow.changes.extend_from_slice(bytes);
+                }
             }
+            _ => {}
         }
     }
 
@@ -146,6 +165,7 @@ impl<'a> Loader<'a> {
         };
         let place = (usize::from(database), Box::from(key));
         match kind {
+            _ if !self.is_rebuilding => {}
             Kind::ListBegin => {
                 let shadow = Shadow { list: List::new(), changes: Vec::new() };
                 self.shadows.insert(place, shadow);
@@ -186,6 +206,7 @@ impl Replay for Loader<'_> {
         (0..DATABASES).for_each(|database| self.store.keys.flush(database));
         while self.store.keys.free_some(1 << 20) {}
         self.shadows.clear();
+        self.is_rebuilding = false;
         self.loaded = Loaded::default();
     }
 
@@ -195,6 +216,7 @@ impl Replay for Loader<'_> {
             let (kind, bytes) =
                 effect::take(&mut rest, &mut self.words).map_err(|_| Error::Malformed)?;
             self.record(kind, bytes)?;
+            self.store.keys.free_some(FREED_AT_ONCE);
             let memory = self.store.memory();
             if memory.used_bytes > memory.size_bytes / 8 * 7 {
                 return Err(Error::Memory { size_bytes: memory.size_bytes });

@@ -175,7 +175,8 @@ impl<D: Disk> Journal<D> {
         let room_bytes = self.log.free_bytes().saturating_sub(needed);
         let persistence = &mut store.persistence;
         persistence.room_bytes = room_bytes;
-        persistence.free_bytes = self.log.free_bytes();
+        persistence.removal_bytes =
+            (self.log.free_bytes() + self.margin_bytes() / 4 * 3).saturating_sub(needed);
         persistence.log_bytes = self.log.used_bytes();
         persistence.device_bytes = self.log.capacity_bytes();
         persistence.pending_bytes = self.log.appended() - self.log.committed();
@@ -221,6 +222,11 @@ impl<D: Disk> Journal<D> {
         // Half of the device is enough to have filled, if compacting gives a good part of it back.
         let gains = used > base + base / 4 + self.margin_bytes();
         if gains && self.log.free_bytes() < self.log.capacity_bytes() / 2 {
+            return true;
+        }
+        // Removals have taken half of what is kept for them: whatever there is to gain is needed.
+        let removals = used.saturating_sub(persistence.base_bytes);
+        if persistence.room_bytes == 0 && used > base && removals > self.margin_bytes() / 2 {
             return true;
         }
         let percentage = u128::from(config.rewrite_percentage);
