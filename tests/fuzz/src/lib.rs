@@ -8,6 +8,8 @@
 //! | [`elf`] | the tender's ELF reader, then policy and filter of what it accepts |
 //! | [`command_line`] | the tender's options |
 //! | [`gateway`] | a gateway that serves a hostile guest |
+//! | [`kv_log`] | the key-value store's log, on any device |
+//! | [`kv_request`] | the key-value store's requests, in any pieces |
 //! | [`netstack`] | the TCP/IP stack, with its owner and time |
 //! | [`ring`] | the ring wire, whose memory a hostile guest writes to |
 //!
@@ -17,6 +19,8 @@ pub mod abi;
 pub mod command_line;
 pub mod elf;
 pub mod gateway;
+pub mod kv_log;
+pub mod kv_request;
 pub mod mutation;
 pub mod netstack;
 pub mod ring;
@@ -49,11 +53,13 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 8] = [
     abi::TARGET,
     elf::TARGET,
     command_line::TARGET,
     gateway::TARGET,
+    kv_log::TARGET,
+    kv_request::TARGET,
     netstack::TARGET,
     ring::TARGET,
 ];

@@ -73,6 +73,16 @@ fn gateway() {
 }
 
 #[test]
+fn kv_log() {
+    run("kv_log");
+}
+
+#[test]
+fn kv_request() {
+    run("kv_request");
+}
+
+#[test]
 fn netstack() {
     run("netstack");
 }

@@ -2,6 +2,8 @@
 //!
 //! Nothing is written here, unless the device is formatted.
 
+use core::ops::Range;
+
 use super::error::OpenError;
 use super::geometry::{BLOCK_BYTES, Geometry, RING_START, round_down};
 use super::report::{Cause, End, Report, Resize};
@@ -164,7 +166,8 @@ fn go_on(
 ) -> (Log, Report) {
     let Choice { superblock, walk, is_fallback, is_incomplete } = choice;
     let old = superblock.geometry;
-    let geometry = refit(old, fitting, superblock.tail_offset + walk.committed.position);
+    let used = superblock.tail_offset..superblock.tail_offset + walk.committed.position;
+    let geometry = refit(old, fitting, used);
     let (own, other) = slots.damaged(superblock.generation);
     // Two superblocks, if the pair in use is not whole or both are of another device size; one,
     // if another superblock than this one would be taken next time, or too few copies are left.
@@ -210,10 +213,10 @@ fn go_on(
     (Log::new(start, capacity_bytes), report)
 }
 
-/// The geometry to go on with on a device that `fitting` fits, when the used part of the ring,
-/// not wrapped, ends at `used_end`.
-fn refit(old: Geometry, fitting: Geometry, used_end: u64) -> Geometry {
-    if used_end <= old.ring_end.min(fitting.ring_end) {
+/// The geometry to go on with on a device that `fitting` fits, when this part of the ring, not wrapped, is used. A
+/// place in a ring lies before its end, also if nothing of it is used.
+fn refit(old: Geometry, fitting: Geometry, used: Range<u64>) -> Geometry {
+    if used.end <= old.ring_end.min(fitting.ring_end) && used.start < fitting.ring_end {
         fitting
     } else if fitting.device_bytes < old.device_bytes {
         // The used part reaches to where the last superblocks would lie, or wraps before that.

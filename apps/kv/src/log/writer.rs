@@ -287,7 +287,8 @@ impl Log {
         let geometry = Geometry::new(self.device_bytes, self.geometry.block_bytes).ok()?;
         let end = self.tail_offset + (self.written.position - self.tail.position);
         // Neither ring wraps within what is used, so every frame lies where it lay.
-        let is_usable = end <= geometry.ring_end.min(self.geometry.ring_end);
+        let is_usable = end <= geometry.ring_end.min(self.geometry.ring_end)
+            && self.tail_offset < geometry.ring_end;
         (geometry != self.geometry && is_usable && self.pending.is_empty()).then_some(geometry)
     }
 

@@ -55,6 +55,22 @@ fn cut_anywhere_leaves_a_prefix() {
     }
 }
 
+#[test]
+fn cut_where_an_empty_log_begins() {
+    for size in (24_576..16_384 + BLOCKS * 512).step_by(512) {
+        let mut store = store(false);
+        let mark = store.log.mark();
+        store.log.retire_to(mark, &mut store.disk).unwrap();
+        store.disk.resize(size);
+        // The tail may lie where the shorter ring ends, which is no place in it.
+        if let Ok((log, _, reader)) = open(&mut store.disk, 9) {
+            store.log = log;
+            store.history = std::vec![reader.state];
+            go_on(&mut store);
+        }
+    }
+}
+
 /// Uses all of the ring, and comes back.
 fn go_on(store: &mut Store) {
     if store.batch(&[(7, 1)]) {

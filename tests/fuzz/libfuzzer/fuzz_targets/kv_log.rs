@@ -1,0 +1,6 @@
+//! libFuzzer's way into `fuzz_targets::kv_log`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| {
+    fuzz_targets::kv_log::run(data);
+});
