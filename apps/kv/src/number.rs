@@ -7,6 +7,7 @@
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
+use core::num::FpCategory;
 
 /// Reads an integer; only the text that [`Decimal`] would write for it is one.
 pub fn integer(text: &[u8]) -> Option<i64> {
@@ -72,14 +73,19 @@ impl Decimal {
     }
 }
 
-/// Reads a floating point number, infinite ones too.
+/// Reads a floating point number, infinite ones too. A number too large to be held is none, as only the name of
+/// infinity means it, and neither is one too close to zero.
 pub fn float(text: &[u8]) -> Option<f64> {
     let text = core::str::from_utf8(text).ok()?;
     // Rust takes the same texts, and "nan".
     let value: f64 = text.parse().ok()?;
-    // Too many digits are not infinity, only its name is.
-    let is_digits = text.bytes().any(|byte| byte.is_ascii_digit());
-    (!value.is_nan() && (value.is_finite() || !is_digits)).then_some(value)
+    let mantissa = || text.split(['e', 'E']).next().unwrap_or(text).bytes();
+    let is_out_of_range = match value.classify() {
+        FpCategory::Infinite => text.bytes().any(|byte| byte.is_ascii_digit()),
+        FpCategory::Zero => mantissa().any(|byte| matches!(byte, b'1'..=b'9')),
+        _ => false,
+    };
+    (!value.is_nan() && !is_out_of_range).then_some(value)
 }
 
 /// Writes a floating point number.
@@ -149,26 +155,31 @@ pub enum Sum {
 const DECIMALS: usize = 17;
 const ONE: i128 = 10_i128.pow(DECIMALS as u32);
 
-/// A number without an exponent as a multiple of 10^-17, if it is one.
+/// A number as a multiple of 10^-17, if it is one.
 fn fixed(text: &[u8]) -> Option<i128> {
     let (is_negative, digits) = match text.split_first()? {
         (b'-', digits) => (true, digits),
         (b'+', digits) => (false, digits),
         _ => (false, text),
     };
-    let point = digits.iter().position(|byte| *byte == b'.').unwrap_or(digits.len());
-    let (whole, fraction) = (&digits[..point], digits.get(point + 1..).unwrap_or_default());
-    if whole.len() > 20 || fraction.len() > DECIMALS {
-        return None;
-    }
-    let zeros = core::iter::repeat_n(&b'0', DECIMALS - fraction.len());
+    let end = digits.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let (mantissa, exponent) = digits.split_at(end.unwrap_or(digits.len()));
+    let exponent = match exponent {
+        [] => 0,
+        [_, text @ ..] => core::str::from_utf8(text).ok()?.parse::<i32>().ok()?,
+    };
+    let point = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
+    let (whole, fraction) = (&mantissa[..point], mantissa.get(point + 1..).unwrap_or_default());
     let mut value = 0_i128;
-    for digit in whole.iter().chain(fraction).chain(zeros) {
+    for digit in whole.iter().chain(fraction) {
         if !digit.is_ascii_digit() {
             return None;
         }
-        value = value * 10 + i128::from(digit - b'0');
+        value = value.checked_mul(10)?.checked_add(i128::from(digit - b'0'))?;
     }
+    let decimals = i64::try_from(fraction.len()).ok()? - i64::from(exponent);
+    let zeros = u32::try_from(DECIMALS as i64 - decimals).ok()?;
+    let value = if value == 0 { 0 } else { value.checked_mul(10_i128.checked_pow(zeros)?)? };
     Some(if is_negative { -value } else { value })
 }
 
@@ -230,15 +241,42 @@ mod tests {
     }
 
     #[test]
+    fn floats_that_cannot_be_held_are_none() {
+        for (text, value) in [
+            ("1e308", Some(1e308)),
+            ("1e309", None),
+            ("-1e309", None),
+            ("inf", Some(f64::INFINITY)),
+            ("-Infinity", Some(f64::NEG_INFINITY)),
+            ("5e-324", Some(5e-324)),
+            ("1e-400", None),
+            ("-0.001E-400", None),
+            ("0e5", Some(0.0)),
+            ("0.00e-400", Some(0.0)),
+            ("nan", None),
+            ("0x10", None),
+            (" 1", None),
+            ("", None),
+        ] {
+            assert_eq!(float(text.as_bytes()), value, "{text}");
+        }
+    }
+
+    #[test]
     fn sums_are_exact_as_far_as_seventeen_decimals_go() {
         let sum = |left: &str, right: &str| add_floats(left.as_bytes(), right.as_bytes());
         for (left, right, text) in [
             ("10.50", "0.1", "10.6"),
             ("0.1", "0.2", "0.3"),
             ("5.0e3", "2.0e2", "5200"),
+            ("7.524", "5e-1", "8.024"),
+            ("1.1E+1", "-1.1e1", "0"),
+            ("1e-17", "1e-17", "0.00000000000000002"),
+            ("0e99", "0.1", "0.1"),
             ("3", "-3", "0"),
             ("-0.5", "0.25", "-0.25"),
-            ("1e20", "1", "100000000000000000000"),
+            ("1e20", "1", "100000000000000000001"),
+            ("1e22", "1", "10000000000000000000000"),
         ] {
             assert_eq!(sum(left, right), Some(Sum::Text(text.to_string())), "{left} + {right}");
         }

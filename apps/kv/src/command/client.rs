@@ -27,7 +27,8 @@ pub(super) fn client(context: &mut Context<'_>, request: Request<'_>) -> Result<
     subcommand::run(context, request, SUBCOMMANDS, HELP)
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[
+/// What it can be asked.
+pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("client|id", 2, id),
     Subcommand::new("client|info", 2, info),
     Subcommand::new("client|list", -2, list),

@@ -19,7 +19,8 @@ pub(super) fn config(context: &mut Context<'_>, request: Request<'_>) -> Result<
     subcommand::run(context, request, SUBCOMMANDS, HELP)
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[
+/// What it can be asked.
+pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("config|get", -3, get),
     Subcommand::new("config|set", -4, set),
     Subcommand::new("config|resetstat", 2, reset_counters),

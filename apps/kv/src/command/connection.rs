@@ -216,11 +216,13 @@ pub(super) const GROUP: Group = Group {
             "O(1)",
             "Gives the password.",
         ),
-        Command::new("client", -2, Flags::NONE, Keys::NONE, client::client).about(
-            "2.4.0",
-            "O(1), or O(N) with the number of clients",
-            "Tells about clients, and changes how they are treated.",
-        ),
+        Command::new("client", -2, Flags::NONE, Keys::NONE, client::client)
+            .about(
+                "2.4.0",
+                "O(1), or O(N) with the number of clients",
+                "Tells about clients, and changes how they are treated.",
+            )
+            .with(client::SUBCOMMANDS),
     ],
 };
 

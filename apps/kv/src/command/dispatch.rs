@@ -3,8 +3,9 @@
 use alloc::format;
 use alloc::string::String;
 
+use super::argument::is;
 use super::error::shown;
-use super::{Command, Context, Error, Flags, refused, transaction};
+use super::{Command, Context, Error, Flags, refused, subcommand, transaction};
 use crate::client::Session;
 use crate::frame::Request;
 use crate::reply::Reply;
@@ -73,10 +74,11 @@ fn admit(context: &mut Context<'_>, request: Request<'_>) -> Result<&'static Com
     let Err(error) = result else { return result };
     if let Some(transaction) = &mut context.session.transaction {
         transaction.is_aborted = true;
-        if request.get(0).is_some_and(|name| name.eq_ignore_ascii_case(b"EXEC")) {
-            transaction::end(context.store, context.session);
-            return Err(error.aborted());
-        }
+    }
+    // Keys are no longer watched then, whether there is a transaction or not.
+    if request.get(0).is_some_and(|name| is(name, "EXEC")) {
+        transaction::end(context.store, context.session);
+        return Err(error.aborted());
     }
     Err(error)
 }
@@ -84,7 +86,11 @@ fn admit(context: &mut Context<'_>, request: Request<'_>) -> Result<&'static Com
 fn find(store: &Store, request: Request<'_>) -> Result<&'static Command, Error> {
     let name = request.get(0).unwrap_or_default();
     let command = store.command(name).ok_or_else(|| unknown(name, request))?;
-    if command.takes(request.len()) { Ok(command) } else { Err(Error::Arity(command.name)) }
+    if !command.takes(request.len()) {
+        return Err(Error::Arity(command.name));
+    }
+    subcommand::check(command, request)?;
+    Ok(command)
 }
 
 fn check(context: &mut Context<'_>, command: &Command, request: Request<'_>) -> Result<(), Error> {

@@ -4,8 +4,6 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use core::fmt;
 
-use super::Command;
-
 /// Why a command did nothing. Shown, it is the reply without the sign in front.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Error {
@@ -57,8 +55,8 @@ impl Error {
     }
 
     /// The error of a subcommand that is not known.
-    pub fn unknown_subcommand(command: &Command, subcommand: &[u8]) -> Self {
-        let name = command.name.to_ascii_uppercase();
+    pub fn unknown_subcommand(command: &[u8], subcommand: &[u8]) -> Self {
+        let name = shown(&command.to_ascii_uppercase(), 32);
         let subcommand = shown(subcommand, 128);
         Self::Text(alloc::format!("unknown subcommand '{subcommand}'. Try {name} HELP."))
     }

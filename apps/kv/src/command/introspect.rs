@@ -25,7 +25,8 @@ pub(super) fn command(context: &mut Context<'_>, request: Request<'_>) -> Result
     Ok(())
 }
 
-const SUBCOMMANDS: &[Subcommand] = &[
+/// What it can be asked.
+pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("command|count", 2, count),
     Subcommand::new("command|info", -2, info),
     Subcommand::new("command|docs", -2, docs),

@@ -2,7 +2,7 @@
 
 use super::argument::{integer, is, word};
 use super::expiry::Unit;
-use super::{Command, Context, Error, Flags, Group, Keys};
+use super::{Command, Context, Error, Flags, Group, Keys, object};
 use crate::db::dict::Keyed;
 use crate::db::record::{Record, View};
 use crate::db::{DATABASES, Keyspace};
@@ -140,11 +140,16 @@ fn move_to_database(context: &mut Context<'_>, request: Request<'_>) -> Result<(
 }
 
 pub(super) fn database_number(request: Request<'_>, at: usize) -> Result<usize, Error> {
-    let number = integer(request, at)?;
-    usize::try_from(number)
-        .ok()
-        .filter(|number| *number < DATABASES)
-        .ok_or(Error::Plain("DB index is out of range"))
+    let number = i32::try_from(integer(request, at)?).map_err(|_| {
+        let text = "value is out of range, value must between -2147483648 and 2147483647";
+        Error::Plain(text)
+    })?;
+    existing(number)
+}
+
+fn existing(database: i32) -> Result<usize, Error> {
+    let number = usize::try_from(database).ok().filter(|number| *number < DATABASES);
+    number.ok_or(Error::Plain("DB index is out of range"))
 }
 
 fn keys(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
@@ -344,8 +349,8 @@ fn expire_by(
     command: &'static str,
 ) -> Result<(), Error> {
     let key = word(request, 1)?;
-    let value = integer(request, 2)?;
     let options = ExpireOptions::read(request)?;
+    let value = integer(request, 2)?;
     let at =
         unit.to_unix_ms(value, context.store.keys.now_ms()).ok_or(Error::InvalidExpire(command))?;
     let old = context.store.keys.peek(key).map(Record::expires_at);
@@ -443,74 +448,15 @@ fn select(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> 
 
 fn swap_databases(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let number = |at, text| {
-        let number = integer(request, at).map_err(|_| Error::Plain(text))?;
-        usize::try_from(number)
-            .ok()
-            .filter(|number| *number < DATABASES)
-            .ok_or(Error::Plain("DB index is out of range"))
+        let number = integer(request, at).ok().and_then(|number| i32::try_from(number).ok());
+        number.ok_or(Error::Plain(text))
     };
     let one = number(1, "invalid first DB index")?;
     let other = number(2, "invalid second DB index")?;
+    let (one, other) = (existing(one)?, existing(other)?);
     context.store.keys.swap(one, other);
     context.store.keys.log_swap(request);
     context.reply.ok();
-    Ok(())
-}
-
-fn object(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    let subcommand = word(request, 1)?;
-    if is(subcommand, "HELP") {
-        return help(context);
-    }
-    let known = ["ENCODING", "REFCOUNT", "IDLETIME", "FREQ"];
-    if !known.iter().any(|name| is(subcommand, name)) {
-        let subcommand = super::error::shown(subcommand, 128);
-        return Err(Error::Text(alloc::format!(
-            "unknown subcommand '{subcommand}'. Try OBJECT HELP."
-        )));
-    }
-    if request.len() != 3 {
-        return Err(Error::Arity("object"));
-    }
-    let seconds = (context.store.keys.now_ms() / 1000) as u32;
-    let Some(record) = context.store.keys.peek(word(request, 2)?) else {
-        context.reply.null();
-        return Ok(());
-    };
-    if is(subcommand, "ENCODING") {
-        let encoding = match record.view() {
-            View::String(bytes) => super::string::encoding(record, bytes),
-            View::Other(value) => value.encoding(),
-        };
-        context.reply.bulk(encoding.as_bytes());
-    } else if is(subcommand, "REFCOUNT") {
-        context.reply.integer(1);
-    } else if is(subcommand, "IDLETIME") {
-        context.reply.integer(i64::from(record.idle_seconds(seconds)));
-    } else {
-        return Err(Error::Plain(
-            "An LFU maxmemory policy is not selected, access frequency not tracked. Please note \
-             that when switching between policies at runtime LRU and LFU data will take some time \
-             to adjust.",
-        ));
-    }
-    Ok(())
-}
-
-fn help(context: &mut Context<'_>) -> Result<(), Error> {
-    let lines = [
-        "OBJECT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "ENCODING <key>",
-        "    The kind of representation of the value at a key.",
-        "IDLETIME <key>",
-        "    Seconds since the key was last used.",
-        "REFCOUNT <key>",
-        "    Always 1, as values are not shared.",
-        "HELP",
-        "    This text.",
-    ];
-    context.reply.array(lines.len());
-    lines.iter().for_each(|line| context.reply.status(line));
     Ok(())
 }
 
@@ -629,11 +575,9 @@ pub(super) const GROUP: Group = Group {
             "O(1)",
             "Returns the Unix time in milliseconds at which a key expires.",
         ),
-        Command::new("object", -2, READ, Keys::range(2, 2, 1), object).about(
-            "2.2.3",
-            "O(1)",
-            "Tells how a value is kept.",
-        ),
+        Command::new("object", -2, READ, Keys::range(2, 2, 1), object::object)
+            .about("2.2.3", "O(1)", "Tells how a value is kept.")
+            .with(object::SUBCOMMANDS),
         Command::new("dbsize", 1, FAST_READ, Keys::NONE, database_size).about(
             "1.0.0",
             "O(1)",
@@ -661,3 +605,6 @@ pub(super) const GROUP: Group = Group {
         ),
     ],
 };
+
+#[cfg(test)]
+mod tests;

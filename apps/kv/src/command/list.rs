@@ -269,6 +269,9 @@ fn trim(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
         } else if len < before {
             keys.edit(key, |list: &mut List| (list.trim(start, len), true))?;
             keys.log_request(request);
+        } else {
+            // Who watches it is told even so, as in Redis.
+            keys.changed(key);
         }
     }
     context.reply.ok();

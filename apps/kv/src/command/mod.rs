@@ -21,6 +21,7 @@ mod info;
 mod introspect;
 mod key;
 mod list;
+mod object;
 mod pop;
 mod pubsub;
 mod refused;
@@ -38,6 +39,7 @@ use core::fmt;
 pub(crate) use blocking::serve_blocked;
 pub use dispatch::{execute, refuse, run};
 pub use error::{Error, shown};
+pub use subcommand::Subcommand;
 
 use crate::client::Session;
 use crate::frame::Request;
@@ -166,6 +168,8 @@ pub struct Command {
     pub complexity: &'static str,
     /// What it does.
     pub summary: &'static str,
+    /// What its second word may be, if that is part of its name.
+    pub subcommands: &'static [Subcommand],
 }
 
 impl fmt::Debug for Command {
@@ -177,7 +181,23 @@ impl fmt::Debug for Command {
 impl Command {
     /// A command without a description.
     pub const fn new(name: &'static str, arity: i32, flags: Flags, keys: Keys, run: Run) -> Self {
-        Self { name, arity, flags, keys, run, since: "", complexity: "", summary: "" }
+        Self {
+            name,
+            arity,
+            flags,
+            keys,
+            run,
+            since: "",
+            complexity: "",
+            summary: "",
+            subcommands: &[],
+        }
+    }
+
+    /// The same with subcommands.
+    #[must_use]
+    pub const fn with(self, subcommands: &'static [Subcommand]) -> Self {
+        Self { subcommands, ..self }
     }
 
     /// The same with a description.

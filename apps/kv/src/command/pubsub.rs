@@ -273,10 +273,8 @@ pub(super) const GROUP: Group = Group {
             "O(N) with the listeners",
             "Sends a message to all who listen to a shard channel.",
         ),
-        Command::new("pubsub", -2, Flags::NONE, Keys::NONE, pubsub).about(
-            "2.8.0",
-            "O(N) with the channels",
-            "Tells which channels are listened to.",
-        ),
+        Command::new("pubsub", -2, Flags::NONE, Keys::NONE, pubsub)
+            .about("2.8.0", "O(N) with the channels", "Tells which channels are listened to.")
+            .with(SUBCOMMANDS),
     ],
 };

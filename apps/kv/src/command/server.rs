@@ -151,12 +151,13 @@ fn shut_down(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Erro
     Ok(())
 }
 
+const SLOWLOG: &[Subcommand] = &[
+    Subcommand::new("slowlog|get", -2, slowlog_get),
+    Subcommand::new("slowlog|len", 2, slowlog_len),
+    Subcommand::new("slowlog|reset", 2, slowlog_reset),
+];
+
 fn slowlog(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    const SUBCOMMANDS: &[Subcommand] = &[
-        Subcommand::new("slowlog|get", -2, slowlog_get),
-        Subcommand::new("slowlog|len", 2, slowlog_len),
-        Subcommand::new("slowlog|reset", 2, slowlog_reset),
-    ];
     const HELP: &[&str] = &[
         "GET [<count>]",
         "    The last commands that took long: number, Unix time, microseconds, words, client, and",
@@ -166,7 +167,7 @@ fn slowlog(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error>
         "RESET",
         "    Forgets them.",
     ];
-    subcommand::run(context, request, SUBCOMMANDS, HELP)
+    subcommand::run(context, request, SLOWLOG, HELP)
 }
 
 fn slowlog_get(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
@@ -205,14 +206,15 @@ fn slowlog_reset(context: &mut Context<'_>, _request: Request<'_>) -> Result<(),
     Ok(())
 }
 
+const MEMORY: &[Subcommand] = &[
+    Subcommand::new("memory|usage", -3, memory_usage),
+    Subcommand::new("memory|stats", 2, memory_stats),
+    Subcommand::new("memory|doctor", 2, memory_doctor),
+    Subcommand::new("memory|malloc-stats", 2, memory_allocator),
+    Subcommand::new("memory|purge", 2, memory_purge),
+];
+
 fn memory(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    const SUBCOMMANDS: &[Subcommand] = &[
-        Subcommand::new("memory|usage", -3, memory_usage),
-        Subcommand::new("memory|stats", 2, memory_stats),
-        Subcommand::new("memory|doctor", 2, memory_doctor),
-        Subcommand::new("memory|malloc-stats", 2, memory_allocator),
-        Subcommand::new("memory|purge", 2, memory_purge),
-    ];
     const HELP: &[&str] = &[
         "DOCTOR",
         "    Whether memory is short.",
@@ -225,7 +227,7 @@ fn memory(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> 
         "USAGE <key> [SAMPLES <count>]",
         "    Bytes that a key and its value take. The count is not needed.",
     ];
-    subcommand::run(context, request, SUBCOMMANDS, HELP)
+    subcommand::run(context, request, MEMORY, HELP)
 }
 
 fn memory_usage(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
@@ -303,22 +305,23 @@ fn memory_purge(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), 
     Ok(())
 }
 
+const LATENCY: &[Subcommand] = &[
+    Subcommand::new("latency|latest", 2, no_events),
+    Subcommand::new("latency|history", 3, no_events),
+    Subcommand::new("latency|reset", -2, latency_reset),
+    Subcommand::new("latency|doctor", 2, latency_doctor),
+    Subcommand::new("latency|graph", 3, latency_graph),
+    Subcommand::new("latency|histogram", -2, latency_histogram),
+];
+
 fn latency(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    const SUBCOMMANDS: &[Subcommand] = &[
-        Subcommand::new("latency|latest", 2, no_events),
-        Subcommand::new("latency|history", 3, no_events),
-        Subcommand::new("latency|reset", -2, latency_reset),
-        Subcommand::new("latency|doctor", 2, latency_doctor),
-        Subcommand::new("latency|graph", 3, latency_graph),
-        Subcommand::new("latency|histogram", -2, latency_histogram),
-    ];
     const HELP: &[&str] = &[
         "LATEST, HISTORY <event>, HISTOGRAM [<command> ...]",
         "    Empty, as events are not watched; see SLOWLOG.",
         "RESET [<event> ...]",
         "    Always 0.",
     ];
-    subcommand::run(context, request, SUBCOMMANDS, HELP)
+    subcommand::run(context, request, LATENCY, HELP)
 }
 
 fn no_events(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
@@ -346,12 +349,13 @@ fn latency_histogram(context: &mut Context<'_>, _request: Request<'_>) -> Result
     Ok(())
 }
 
+const ACCESS: &[Subcommand] = &[
+    Subcommand::new("acl|whoami", 2, who_am_i),
+    Subcommand::new("acl|users", 2, users),
+    Subcommand::new("acl|list", 2, rules),
+];
+
 fn access(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    const SUBCOMMANDS: &[Subcommand] = &[
-        Subcommand::new("acl|whoami", 2, who_am_i),
-        Subcommand::new("acl|users", 2, users),
-        Subcommand::new("acl|list", 2, rules),
-    ];
     const HELP: &[&str] = &[
         "LIST",
         "    What the one user may do.",
@@ -370,7 +374,7 @@ fn access(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> 
             )));
         }
     }
-    subcommand::run(context, request, SUBCOMMANDS, HELP)
+    subcommand::run(context, request, ACCESS, HELP)
 }
 
 fn who_am_i(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
@@ -406,31 +410,21 @@ pub(super) const GROUP: Group = Group {
             "O(N) with the number of clients",
             "Tells how the server is.",
         ),
-        Command::new("config", -2, ADMIN, Keys::NONE, configuration::config).about(
-            "2.0.0",
-            "O(N) with the settings",
-            "Shows and changes settings.",
-        ),
-        Command::new("command", -1, Flags::NONE, Keys::NONE, introspect::command).about(
-            "2.8.13",
-            "O(N) with the commands",
-            "Tells which commands there are.",
-        ),
-        Command::new("slowlog", -2, ADMIN, Keys::NONE, slowlog).about(
-            "2.2.12",
-            "O(N) with the entries",
-            "Shows commands that took long.",
-        ),
-        Command::new("memory", -2, Flags::READ, Keys::range(2, 2, 1), memory).about(
-            "4.0.0",
-            "O(1)",
-            "Tells how memory is used.",
-        ),
-        Command::new("latency", -2, ADMIN, Keys::NONE, latency).about(
-            "2.8.13",
-            "O(1)",
-            "Empty: events are not watched.",
-        ),
+        Command::new("config", -2, ADMIN, Keys::NONE, configuration::config)
+            .about("2.0.0", "O(N) with the settings", "Shows and changes settings.")
+            .with(configuration::SUBCOMMANDS),
+        Command::new("command", -1, Flags::NONE, Keys::NONE, introspect::command)
+            .about("2.8.13", "O(N) with the commands", "Tells which commands there are.")
+            .with(introspect::SUBCOMMANDS),
+        Command::new("slowlog", -2, ADMIN, Keys::NONE, slowlog)
+            .about("2.2.12", "O(N) with the entries", "Shows commands that took long.")
+            .with(SLOWLOG),
+        Command::new("memory", -2, Flags::READ, Keys::range(2, 2, 1), memory)
+            .about("4.0.0", "O(1)", "Tells how memory is used.")
+            .with(MEMORY),
+        Command::new("latency", -2, ADMIN, Keys::NONE, latency)
+            .about("2.8.13", "O(1)", "Empty: events are not watched.")
+            .with(LATENCY),
         Command::new("time", 1, Flags::FAST, Keys::NONE, time).about(
             "2.6.0",
             "O(1)",

@@ -35,33 +35,70 @@ struct SetOptions {
     only_if_absent: bool,
     only_if_present: bool,
     get: bool,
-    keep_expiry: bool,
-    expires_at: Option<u64>,
+    lifetime: Lifetime,
+}
+
+/// What `SET` and `GETEX` say of the expiry. Nothing may be said twice but in the same words; the last counts then.
+#[derive(Default)]
+struct Lifetime {
+    is_kept: bool,
+    is_ended: bool,
+    /// With the place of its number.
+    until: Option<(Unit, usize)>,
+}
+
+impl Lifetime {
+    /// Takes the option at a place, and returns how many words it has; `None` if it is no such option, or not after the
+    /// others.
+    fn take(&mut self, request: Request<'_>, at: usize) -> Option<usize> {
+        let option = request.get(at)?;
+        if is(option, "KEEPTTL") && !self.is_ended && self.until.is_none() {
+            self.is_kept = true;
+            return Some(1);
+        }
+        if is(option, "PERSIST") && !self.is_kept && self.until.is_none() {
+            self.is_ended = true;
+            return Some(1);
+        }
+        let unit = Unit::of_option(option)?;
+        if self.is_kept || self.is_ended || self.until.is_some_and(|(other, _)| other != unit) {
+            return None;
+        }
+        request.get(at + 1)?;
+        self.until = Some((unit, at + 1));
+        Some(2)
+    }
+
+    /// When that is.
+    fn expires_at(
+        &self,
+        context: &Context<'_>,
+        request: Request<'_>,
+        command: &'static str,
+    ) -> Result<Option<u64>, Error> {
+        let expiry = |(unit, at)| expiry(context, request, at, unit, command);
+        self.until.map(expiry).transpose()
+    }
 }
 
 impl SetOptions {
-    fn read(context: &Context<'_>, request: Request<'_>) -> Result<Self, Error> {
+    fn read(request: Request<'_>) -> Result<Self, Error> {
         let mut options = Self::default();
         let mut at = 3;
         while let Some(option) = request.get(at) {
-            let has_expiry = options.keep_expiry || options.expires_at.is_some();
+            let mut words = 1;
             if is(option, "NX") && !options.only_if_present {
                 options.only_if_absent = true;
             } else if is(option, "XX") && !options.only_if_absent {
                 options.only_if_present = true;
             } else if is(option, "GET") {
                 options.get = true;
-            } else if is(option, "KEEPTTL") && !has_expiry {
-                options.keep_expiry = true;
-            } else if let Some(unit) = Unit::of_option(option).filter(|_| !has_expiry) {
-                at += 1;
-                options.expires_at = Some(expiry(context, request, at, unit, "set")?);
             } else {
-                return Err(Error::Syntax);
+                words = options.lifetime.take(request, at).ok_or(Error::Syntax)?;
             }
-            at += 1;
+            at += words;
         }
-        Ok(options)
+        if options.lifetime.is_ended { Err(Error::Syntax) } else { Ok(options) }
     }
 }
 
@@ -72,7 +109,8 @@ fn set(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
         context.reply.ok();
         return Ok(());
     }
-    let options = SetOptions::read(context, request)?;
+    let options = SetOptions::read(request)?;
+    let expires_at = options.lifetime.expires_at(context, request, "set")?;
     if options.get {
         let old = context.store.keys.string(key)?;
         context.reply.bulk_or_null(old);
@@ -81,8 +119,8 @@ fn set(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let is_refused = (options.only_if_absent && old_expiry.is_some())
         || (options.only_if_present && old_expiry.is_none());
     if !is_refused {
-        let kept = old_expiry.flatten().filter(|_| options.keep_expiry);
-        put(context, key, value, options.expires_at.or(kept));
+        let kept = old_expiry.flatten().filter(|_| options.lifetime.is_kept);
+        put(context, key, value, expires_at.or(kept));
     }
     match (options.get, is_refused) {
         (true, _) => {}
@@ -140,18 +178,19 @@ fn get_and_delete(context: &mut Context<'_>, request: Request<'_>) -> Result<(),
 
 fn get_and_expire(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let key = word(request, 1)?;
-    let expires_at = match (request.get(2), request.len()) {
-        (None, _) => None,
-        (Some(option), 3) if is(option, "PERSIST") => Some(None),
-        (Some(option), 4) => {
-            let unit = Unit::of_option(option).ok_or(Error::Syntax)?;
-            Some(Some(expiry(context, request, 3, unit, "getex")?))
-        }
-        _ => return Err(Error::Syntax),
-    };
-    let value = context.store.keys.string(key)?;
-    context.reply.bulk_or_null(value);
-    if let (true, Some(expires_at)) = (value.is_some(), expires_at) {
+    let mut lifetime = Lifetime::default();
+    let mut at = 2;
+    while at < request.len() {
+        at += lifetime.take(request, at).filter(|_| !lifetime.is_kept).ok_or(Error::Syntax)?;
+    }
+    if context.store.keys.string(key)?.is_none() {
+        context.reply.null();
+        return Ok(());
+    }
+    // The time is looked at only now, as in Redis.
+    let expires_at = lifetime.expires_at(context, request, "getex")?;
+    context.reply.bulk_or_null(context.store.keys.string(key)?);
+    if request.len() > 2 {
         super::key::change_expiry(context, key, expires_at);
     }
     Ok(())

@@ -2,11 +2,12 @@
 
 use super::argument::{is, word};
 use super::error::shown;
-use super::{Context, Error, Run};
+use super::{Command, Context, Error, Run};
 use crate::frame::Request;
 
 /// One of them.
-pub(super) struct Subcommand {
+#[derive(Clone, Copy)]
+pub struct Subcommand {
     /// With its command, such as `client|id`.
     pub(super) name: &'static str,
     /// Its words, both names included; negative if that is the least.
@@ -33,6 +34,25 @@ impl Subcommand {
     }
 }
 
+/// Whether a request of a command that has subcommands is one of them, or asks for help.
+///
+/// # Errors
+/// If it is none, or has too many or too few words.
+pub(super) fn check(command: &Command, request: Request<'_>) -> Result<(), Error> {
+    let Some(name) = request.get(1) else { return Ok(()) };
+    match command.subcommands.iter().find(|it| is(name, it.last_name())) {
+        Some(subcommand) if !subcommand.takes(request.len()) => Err(Error::Arity(subcommand.name)),
+        None if !command.subcommands.is_empty() && !is_help(request) => {
+            Err(Error::unknown_subcommand(command.name.as_bytes(), name))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn is_help(request: Request<'_>) -> bool {
+    request.len() == 2 && request.get(1).is_some_and(|name| is(name, "HELP"))
+}
+
 /// Carries out the one of `table` that is meant, or shows `help`.
 ///
 /// # Errors
@@ -52,12 +72,11 @@ pub(super) fn run(
         return (subcommand.run)(context, request);
     }
     let command = request.get(0).unwrap_or_default();
-    if is(name, "HELP") && request.len() == 2 {
+    if is_help(request) {
         show_help(context, command, help);
         return Ok(());
     }
-    let (command, name) = (shown(&command.to_ascii_uppercase(), 32), shown(name, 128));
-    Err(Error::Text(alloc::format!("unknown subcommand '{name}'. Try {command} HELP.")))
+    Err(Error::unknown_subcommand(command, name))
 }
 
 fn show_help(context: &mut Context<'_>, command: &[u8], help: &[&str]) {

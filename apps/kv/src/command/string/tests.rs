@@ -53,3 +53,33 @@ fn strings_are_set_and_read() {
     }
     client.check_replay();
 }
+
+#[test]
+fn an_expiry_is_said_in_one_way() {
+    let mut client = Harness::new();
+    const SYNTAX: &str = "-ERR syntax error\r\n";
+    for (line, reply) in [
+        ("SET a 1 EX 10 EX 20 KEEPTTL", SYNTAX),
+        ("SET a 1 EX 10 PX 20", SYNTAX),
+        ("SET a 1 PERSIST", SYNTAX),
+        ("SET a 1 EX", SYNTAX),
+        // Options are read before numbers.
+        ("SET a 1 EX x FOO", SYNTAX),
+        ("SET a 1 EX x EX 20", "+OK\r\n"),
+        ("TTL a", ":20\r\n"),
+        ("SET a 2 KEEPTTL KEEPTTL", "+OK\r\n"),
+        ("TTL a", ":20\r\n"),
+        ("GETEX a KEEPTTL", SYNTAX),
+        ("GETEX a EX 10 PERSIST", SYNTAX),
+        ("GETEX a EX -1", "-ERR invalid expire time in 'getex' command\r\n"),
+        // What is not there needs no time.
+        ("GETEX b EX -1", "$-1\r\n"),
+        ("GETEX a EX 10 EX 30", "$1\r\n2\r\n"),
+        ("TTL a", ":30\r\n"),
+        ("GETEX a PERSIST PERSIST", "$1\r\n2\r\n"),
+        ("TTL a", ":-1\r\n"),
+    ] {
+        assert_eq!(client.run(line), reply, "{line}");
+    }
+    client.check_replay();
+}

@@ -111,6 +111,8 @@ fn a_watched_key_that_changed_stops_it() {
         ("DEL a", "FLUSHALL", false),
         ("SET a 1", "SWAPDB 0 1", true),
         ("SET a 1", "RENAME a b", true),
+        ("RPUSH a 1", "LTRIM a 0 -1", true),
+        ("RPUSH a 1", "LREM a 0 2", false),
     ] {
         client.run("FLUSHALL");
         check(&mut client, &[("UNWATCH", OK)]);
@@ -121,6 +123,11 @@ fn a_watched_key_that_changed_stops_it() {
         assert_eq!(client.run("EXEC"), expected, "{before} {change}");
         assert!(client.store.keys.watches.is_empty() && client.session.watched.is_empty());
     }
+    // Also an EXEC that is refused forgets what was watched, without a transaction too.
+    let refused = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' \
+                   command\r\n";
+    check(&mut client, &[("WATCH a", OK), ("SET a 1", OK), ("EXEC foo", refused)]);
+    check(&mut client, &[("MULTI", OK), ("EXEC", "*0\r\n")]);
     check(&mut client, &[("WATCH a", OK)]);
     by_other(&mut client, "SET a 1");
     check(&mut client, &[("UNWATCH", OK), ("MULTI", OK), ("EXEC", "*0\r\n")]);
