@@ -14,10 +14,12 @@ use crate::Case;
 
 mod crash;
 mod damage;
+mod differential;
 mod full;
 
 const REDIS_CLI: &[Need] = &[Need::Program("redis-cli", "redis-tools")];
 const REDIS_BENCHMARK: &[Need] = &[Need::Program("redis-benchmark", "redis-tools")];
+const REDIS_SERVER: &[Need] = &[Need::Program("redis-server", "redis-server")];
 const REDIS_PY: &[Need] =
     &[Need::File(PYTHON), Need::File("/usr/lib/python3/dist-packages/redis/__init__.py")];
 
@@ -33,6 +35,12 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("kv::the redis crate talks to it", by_redis_crate),
         Case::new("kv::data is there after an orderly end", orderly_end),
         Case::new("kv::data is there after a sudden end", crash::sudden_ends),
+        Case::new("kv::differential: it replies what Redis does", differential::replies)
+            .with_needs(REDIS_SERVER),
+        Case::new("kv::differential: sudden ends change nothing", differential::sudden_ends)
+            .with_needs(REDIS_SERVER),
+        Case::new("kv::differential: waiting clients get the same", differential::waiting_clients)
+            .with_needs(REDIS_SERVER),
         Case::new("kv::a damaged disk is repaired, with a report", damage::repaired),
         Case::new("kv::a disk that holds something else is not touched", damage::foreign),
         Case::new("kv::a full disk refuses writes and is freed by deletions", full::disk),
