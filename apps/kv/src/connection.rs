@@ -83,6 +83,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     async fn turn(&mut self) -> Result<(), End> {
         let has_more = self.carry_out();
         take_mail(&self.session, &mut self.reply);
+        self.settle()?;
         self.send().await?;
         if let Some(waiter) = self.session.waiter.take() {
             self.wait(&waiter).await?;
@@ -153,6 +154,25 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         }
     }
 
+    /// Keeps little of what came, before others run. Who sent too much gets no more than what it had.
+    fn settle(&mut self) -> Result<(), End> {
+        let limit_bytes = self.server.inputs();
+        let spans_bytes = self.parser.spans_bytes();
+        if self.inbox.settle(&self.server.buffers, spans_bytes, limit_bytes).is_some() {
+            return Ok(());
+        }
+        self.refuse_input();
+        // Its reply would come before that of what it waits for.
+        if self.session.waiter.is_some() { Err(End::Aborted) } else { Ok(()) }
+    }
+
+    fn refuse_input(&mut self) {
+        self.inbox.clear(&self.server.buffers);
+        self.parser = Parser::default();
+        self.reply.error("OOM no memory for what clients send");
+        self.session.is_closing = true;
+    }
+
     /// Sends what there is, when it may be known.
     async fn send(&mut self) -> Result<(), End> {
         if self.reply.is_empty() {
@@ -169,7 +189,6 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
             }
         }
         self.session.has_written = false;
-        self.inbox.settle(&self.server.buffers);
         let client = Rc::clone(self.client());
         let bytes = core::mem::take(&mut self.reply).into_bytes();
         self.server.count_output(bytes.len());
@@ -192,7 +211,6 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
 
     /// Waits for requests, for messages, or for the end.
     async fn read(&mut self) -> Result<(), End> {
-        self.inbox.settle(&self.server.buffers);
         let client = Rc::clone(self.client());
         client.buffers_bytes.set((self.inbox.len(), 0));
         let stream = &mut self.stream;
@@ -216,8 +234,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     /// Reads what is there.
     async fn fill(&mut self) -> Result<(), End> {
         let Some(space) = self.inbox.space(&self.server.buffers, self.server.inputs()) else {
-            self.reply.error("OOM no memory for what clients send");
-            self.session.is_closing = true;
+            self.refuse_input();
             return Ok(());
         };
         let len = self.stream.read(space).await.map_err(|_| End::Aborted)?;
@@ -275,7 +292,13 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
             .await?;
             match event {
                 Event::Reply(reply) => return Ok(reply),
-                Event::Input => self.fill().await?,
+                Event::Input => {
+                    self.fill().await?;
+                    self.settle()?;
+                    if self.session.is_closing {
+                        return Err(End::Aborted);
+                    }
+                }
                 Event::Mail => {
                     take_mail(&self.session, &mut self.reply);
                     self.send().await?;

@@ -157,6 +157,12 @@ impl Parser {
         Request { bytes, spans: &self.spans }
     }
 
+    /// Bytes that it keeps of a request beside the input; 0 if they are few.
+    pub fn spans_bytes(&self) -> usize {
+        let kept = self.spans.capacity();
+        if kept > SPANS_KEPT { kept * size_of::<Span>() } else { 0 }
+    }
+
     fn reset(&mut self) {
         self.spans.clear();
         self.spans.shrink_to(SPANS_KEPT);

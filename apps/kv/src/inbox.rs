@@ -1,7 +1,7 @@
 //! What a client sent and is not carried out yet.
 //!
 //! Most requests come whole, so a connection borrows a buffer that all share, and keeps memory of its own only for
-//! a request that is not complete.
+//! a request that is not complete. All that they keep together has a limit, beyond which who wants more is refused.
 
 use alloc::vec::Vec;
 use core::cell::Cell;
@@ -42,7 +42,9 @@ pub(crate) struct Inbox {
     end: usize,
     /// Bytes that the request in front has at least.
     needed: usize,
-    /// Bytes of `buffer` that are counted as own.
+    /// Whether `buffer` is no shared one.
+    is_own: bool,
+    /// Bytes that are counted as own, here and beside the buffer.
     counted: usize,
 }
 
@@ -75,10 +77,13 @@ impl Inbox {
     }
 
     /// Room for what comes next; `None` if there is no memory, of which all connections together may have
-    /// `limit_bytes`.
+    /// `limit_bytes`. It may be in the buffer that all share, so nobody else runs before
+    /// [`settle`](Self::settle).
     pub(crate) fn space(&mut self, buffers: &Buffers, limit_bytes: usize) -> Option<&mut [u8]> {
-        if self.buffer.is_empty() {
-            self.buffer = buffers.borrow()?;
+        let is_short = self.needed <= BUFFER_BYTES && self.len() <= BUFFER_BYTES / 2;
+        if self.buffer.is_empty() || (self.buffer.len() < BUFFER_BYTES && is_short) {
+            let shared = buffers.borrow()?;
+            self.replace(buffers, shared, false);
         }
         let size = self.buffer.len();
         if self.needed <= size && self.len() <= size / 2 {
@@ -96,46 +101,68 @@ impl Inbox {
     fn grow(&mut self, buffers: &Buffers, limit_bytes: usize) -> Option<()> {
         let len = self.len();
         // A length alone is no reason to take all its memory: it may never come.
-        let size = self.needed.min(2 * len + STEP_BYTES).max(len + BUFFER_BYTES);
-        let others = buffers.own_bytes() - self.counted;
-        if size > BUFFER_BYTES + len && others + size > limit_bytes {
+        let least = self.needed.min(2 * len + STEP_BYTES).max(len + BUFFER_BYTES);
+        let free = limit_bytes.saturating_sub(buffers.own_bytes() - self.counted);
+        if least > free {
             return None;
         }
-        let mut buffer = zeros(size)?;
+        // Growing by a part of what there is, as each time all of it is copied.
+        let size = least.max(len + len / 2).min(free);
+        let buffer = zeros(size)?;
+        self.replace(buffers, buffer, true);
+        Some(())
+    }
+
+    /// Has another buffer, with what is there copied to its beginning.
+    fn replace(&mut self, buffers: &Buffers, mut buffer: Vec<u8>, is_own: bool) {
+        let len = self.len();
         buffer[..len].copy_from_slice(self.bytes());
+        let size = buffer.len();
         let old = core::mem::replace(&mut self.buffer, buffer);
-        if self.counted == 0 && old.len() == BUFFER_BYTES {
+        if old.len() == BUFFER_BYTES {
             buffers.spare.set(Some(old));
         }
-        buffers.count(self.counted, size);
-        (self.counted, self.start, self.end) = (size, 0, len);
-        Some(())
+        (self.start, self.end, self.is_own) = (0, len, is_own);
+        self.count(buffers, if is_own { size } else { 0 });
+    }
+
+    fn count(&mut self, buffers: &Buffers, bytes: usize) {
+        buffers.count(self.counted, bytes);
+        self.counted = bytes;
     }
 
     pub(crate) fn filled(&mut self, bytes: usize) {
         self.end += bytes;
     }
 
-    /// Keeps no more memory than what is not carried out needs, as nothing may come for long.
-    pub(crate) fn settle(&mut self, buffers: &Buffers) {
-        let is_own = self.counted > 0;
-        if self.buffer.is_empty() || (is_own && self.len() > self.buffer.len() / 4) {
-            return;
+    /// Keeps no more memory than what is not carried out needs, as nothing may come for long. `beside_bytes` is
+    /// what is kept elsewhere for it. `None` if that is more than there is memory for, or than the limit.
+    pub(crate) fn settle(
+        &mut self,
+        buffers: &Buffers,
+        beside_bytes: usize,
+        limit_bytes: usize,
+    ) -> Option<()> {
+        let len = self.len();
+        let others = buffers.own_bytes() - self.counted;
+        let keeps = self.buffer.is_empty() || (self.is_own && len > self.buffer.len() / 4);
+        let own_bytes = beside_bytes + if keeps { self.buffer.len() } else { len };
+        // Who has less than before is not refused, as the limit may have been another.
+        if own_bytes > self.counted && others + own_bytes > limit_bytes {
+            return None;
         }
-        let rest = self.bytes().to_vec();
-        buffers.count(self.counted, rest.len());
-        let old = core::mem::replace(&mut self.buffer, rest);
-        if old.len() == BUFFER_BYTES {
-            buffers.spare.set(Some(old));
+        if !keeps {
+            let rest = zeros(len)?;
+            self.replace(buffers, rest, len > 0);
         }
-        (self.start, self.end) = (0, self.buffer.len());
-        self.counted = self.buffer.len();
+        self.count(buffers, own_bytes);
+        Some(())
     }
 
     /// Gives everything back.
     pub(crate) fn clear(&mut self, buffers: &Buffers) {
         self.start = self.end;
-        self.settle(buffers);
+        self.replace(buffers, Vec::new(), false);
     }
 }
 
@@ -162,7 +189,7 @@ mod tests {
         for _ in 0..10 {
             feed(&mut inbox, &buffers, b"PING\r\n");
             inbox.consume(6);
-            inbox.settle(&buffers);
+            inbox.settle(&buffers, 0, 1 << 30).unwrap();
             assert_eq!((inbox.buffer.capacity(), buffers.own_bytes()), (0, 0));
         }
     }
@@ -173,12 +200,12 @@ mod tests {
         feed(&mut inbox, &buffers, b"PING\r\nPI");
         inbox.consume(6);
         inbox.need(6);
-        inbox.settle(&buffers);
+        inbox.settle(&buffers, 0, 1 << 30).unwrap();
         assert_eq!((inbox.bytes(), buffers.own_bytes()), (&b"PI"[..], 2));
         feed(&mut inbox, &buffers, b"NG\r\n");
         assert_eq!(inbox.bytes(), b"PING\r\n");
         inbox.consume(6);
-        inbox.settle(&buffers);
+        inbox.settle(&buffers, 0, 1 << 30).unwrap();
         assert_eq!(buffers.own_bytes(), 0);
     }
 
@@ -198,6 +225,64 @@ mod tests {
             assert!(steps < 100);
         }
         assert!(buffers.own_bytes() <= limit && inbox.len() > 1 << 20);
+        inbox.clear(&buffers);
+        assert_eq!(buffers.own_bytes(), 0);
+    }
+
+    #[test]
+    fn many_arguments_take_no_more_than_the_limit_and_are_seldom_copied() {
+        let (buffers, mut inbox) = (Buffers::default(), Inbox::default());
+        let limit = 4 << 20;
+        let (mut sizes, mut is_refused) = (Vec::new(), false);
+        while !is_refused {
+            // What is known to be needed is only the next argument.
+            inbox.need((inbox.len() / 30_000 + 1) * 30_000);
+            match inbox.space(&buffers, limit) {
+                Some(space) => {
+                    let len = space.len().min(1460);
+                    inbox.filled(len);
+                }
+                None => is_refused = true,
+            }
+            is_refused |= inbox.settle(&buffers, 0, limit).is_none();
+            sizes.push(inbox.buffer.len());
+            assert!(buffers.own_bytes() <= limit);
+        }
+        assert!(inbox.len() > limit / 2);
+        sizes.dedup();
+        let large = sizes.iter().filter(|size| **size > 2 * BUFFER_BYTES).count();
+        assert!(large < 20, "{sizes:?}");
+    }
+
+    #[test]
+    fn parts_of_requests_are_refused_beyond_the_limit() {
+        let buffers = Buffers::default();
+        let limit = 100_000;
+        let mut kept: Vec<Inbox> = Vec::new();
+        for _ in 0..100 {
+            let mut inbox = Inbox::default();
+            feed(&mut inbox, &buffers, &[b'x'; 10_000]);
+            match inbox.settle(&buffers, 0, limit) {
+                Some(()) => kept.push(inbox),
+                None => inbox.clear(&buffers),
+            }
+        }
+        assert_eq!((kept.len(), buffers.own_bytes()), (10, 100_000));
+        // Going on with one of them takes no more, as long as it is short.
+        feed(&mut kept[0], &buffers, b"x");
+        assert_eq!(buffers.own_bytes(), 90_000);
+        assert!(kept[0].settle(&buffers, 0, limit).is_none());
+        kept.iter_mut().for_each(|inbox| inbox.clear(&buffers));
+        assert_eq!(buffers.own_bytes(), 0);
+    }
+
+    #[test]
+    fn what_is_kept_beside_the_buffer_counts() {
+        let (buffers, mut inbox) = (Buffers::default(), Inbox::default());
+        feed(&mut inbox, &buffers, b"*1000000\r\n");
+        assert!(inbox.settle(&buffers, 1000, 500).is_none());
+        assert!(inbox.settle(&buffers, 1000, 2000).is_some());
+        assert_eq!(buffers.own_bytes(), 1010);
         inbox.clear(&buffers);
         assert_eq!(buffers.own_bytes(), 0);
     }

@@ -242,9 +242,11 @@ impl<D: Disk, C: Clock> Server<D, C> {
         self.store.borrow_mut().forget(waiter);
     }
 
-    /// What all clients together may have sent of commands that are not complete.
+    /// What all clients together may have sent of commands that are not complete: less than configured if
+    /// memory is short.
     pub(crate) fn inputs(&self) -> usize {
-        self.store.borrow().config.inputs_max_bytes
+        let store = self.store.borrow();
+        store.config.inputs_max_bytes.min(self.buffers.own_bytes() + store.spare_bytes())
     }
 
     pub(crate) fn count_input(&self, bytes: usize) {

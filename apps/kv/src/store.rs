@@ -189,6 +189,12 @@ impl Store {
         (self.heap.memory)()
     }
 
+    /// The memory that is available to what is no data, beside a reserve.
+    pub fn spare_bytes(&self) -> usize {
+        let memory = self.memory();
+        memory.available_bytes.saturating_sub(memory.size_bytes / RESERVE_PART)
+    }
+
     /// Lets another function tell that.
     #[cfg(test)]
     pub(crate) fn set_memory(&mut self, memory: fn() -> Memory) {

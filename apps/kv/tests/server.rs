@@ -165,6 +165,54 @@ fn long_requests_take_no_more_memory_than_allowed_together() {
 }
 
 #[test]
+fn many_arguments_are_refused_when_they_are_too_much() {
+    let mut world = World::new(config());
+    let client = world.connect();
+    client.send("*1000\r\n$5\r\nRPUSH\r\n$1\r\nl\r\n");
+    let argument = format!("$30000\r\n{}\r\n", "x".repeat(30_000));
+    (0..998).for_each(|_| client.send(&argument));
+    (0..3000).for_each(|_| world.round());
+    assert_eq!(client.take(), "-OOM no memory for what clients send\r\n");
+    assert!(world.is_over(&client));
+    // Others are not affected.
+    let client = world.connect();
+    assert_eq!(world.run(&client, "PING"), "+PONG\r\n");
+}
+
+#[test]
+fn parts_of_requests_take_no_more_memory_than_allowed_together() {
+    let mut world = World::new(config());
+    let clients: Vec<_> = (0..600).map(|_| world.connect()).collect();
+    for client in &clients {
+        client.send("*2\r\n$3\r\nGET\r\n$16000\r\n");
+        client.send("x".repeat(15_990));
+    }
+    world.settle();
+    let error = "-OOM no memory for what clients send\r\n";
+    let refused = clients.iter().filter(|client| client.take() == error).count();
+    assert!((60..80).contains(&refused), "{refused}");
+    let over = clients.iter().filter(|client| world.is_over(client)).count();
+    assert_eq!(over, refused);
+    // The others go on.
+    clients.iter().for_each(|client| client.send("x".repeat(10) + "\r\n"));
+    world.settle();
+    let served = clients.iter().filter(|client| client.take() == "$-1\r\n").count();
+    assert_eq!(served, 600 - refused);
+}
+
+#[test]
+fn who_waits_and_sends_too_much_is_ended() {
+    let mut world = World::new(Config { inputs_max_bytes: 1000, ..config() });
+    let client = world.connect();
+    assert_eq!(world.run(&client, "BLPOP l 0"), "");
+    client.send("x".repeat(2000));
+    world.settle();
+    assert!(world.is_over(&client));
+    let client = world.connect();
+    assert_eq!(world.run(&client, "RPUSH l a"), ":1\r\n");
+}
+
+#[test]
 fn a_full_memory_refuses_writes_and_lets_read() {
     let mut world = World::new(config());
     let client = world.connect();
