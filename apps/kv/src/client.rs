@@ -50,6 +50,8 @@ pub struct Client {
     pub is_blocked: Cell<bool>,
     /// Bytes that came and are no whole command yet, and replies that are not sent yet.
     pub buffers_bytes: Cell<(usize, usize)>,
+    /// Memory that its reply takes until it is sent, as far as that counts.
+    pub held_bytes: Cell<usize>,
     /// Messages for it that answer no command.
     pub mailbox: RefCell<Vec<u8>>,
     /// Since when its mailbox is over the soft limit.
@@ -77,6 +79,7 @@ impl Client {
             queued: Cell::new(None),
             is_blocked: Cell::new(false),
             buffers_bytes: Cell::new((0, 0)),
+            held_bytes: Cell::new(0),
             mailbox: RefCell::default(),
             over_soft_limit_since: Cell::new(None),
             is_killed: Cell::new(false),

@@ -39,6 +39,21 @@ pub struct Memory {
     pub available_bytes: usize,
 }
 
+impl Memory {
+    /// Memory that stays available, as a part of all, for what cannot be refused.
+    const RESERVE_PART: usize = 32;
+
+    /// What has to stay available.
+    pub const fn reserve_bytes(&self) -> usize {
+        self.size_bytes / Self::RESERVE_PART
+    }
+
+    /// What is available beside that.
+    pub const fn spare_bytes(&self) -> usize {
+        self.available_bytes.saturating_sub(self.reserve_bytes())
+    }
+}
+
 /// What the program asks its heap.
 #[derive(Debug, Clone, Copy)]
 pub struct Heap {
@@ -76,6 +91,8 @@ pub struct Config {
     pub bulk_ceiling_bytes: usize,
     /// What all clients together may have sent of commands that are not complete.
     pub inputs_max_bytes: usize,
+    /// What replies may take together that are not sent, beside the longest of them.
+    pub replies_max_bytes: usize,
     /// `timeout` in seconds; 0 for none.
     pub timeout_s: u64,
     /// `slowlog-log-slower-than` in microseconds; negative for never.
@@ -117,6 +134,7 @@ impl Config {
             bulk_max_bytes: bulk_ceiling_bytes,
             bulk_ceiling_bytes,
             inputs_max_bytes: bulk_ceiling_bytes + (64 << 10),
+            replies_max_bytes: size_bytes / 8,
             timeout_s: 0,
             slowlog_slower_us: 10_000,
             slowlog_len: 128,

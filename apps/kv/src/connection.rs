@@ -54,7 +54,7 @@ pub(crate) struct Connection<'a, D: Disk, C: Clock, S> {
 
 impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     pub(crate) fn new(server: &'a Server<D, C>, stream: S, session: Session) -> Self {
-        let reply = Reply::default();
+        let reply = server.reply();
         let (parser, inbox) = (Parser::default(), Inbox::default());
         Self { server, stream, session, parser, inbox, reply }
     }
@@ -74,6 +74,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     /// Gives back the memory that it shares with others.
     pub(crate) fn clear(&mut self) {
         self.inbox.clear(&self.server.buffers);
+        self.server.hold_reply(self.client(), 0);
     }
 
     pub(crate) fn session(&mut self) -> &mut Session {
@@ -178,6 +179,10 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         if self.reply.is_empty() {
             return Ok(());
         }
+        self.server.hold_reply(self.client(), self.reply.memory_bytes());
+        if self.client().is_killed() {
+            return Err(End::Aborted);
+        }
         if self.server.must_commit() {
             let has_written = self.session.has_written;
             // Who only reads is answered all the same: reading goes on while a device fails.
@@ -190,7 +195,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         }
         self.session.has_written = false;
         let client = Rc::clone(self.client());
-        let bytes = core::mem::take(&mut self.reply).into_bytes();
+        let bytes = self.reply.take_bytes();
         self.server.count_output(bytes.len());
         client.buffers_bytes.set((self.inbox.len(), bytes.len()));
         let sent = {
@@ -205,7 +210,8 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
             .await
         };
         client.buffers_bytes.set((self.inbox.len(), 0));
-        self.reply = Reply::recycled(bytes, client.protocol.get(), REPLIES_KEPT_BYTES);
+        self.reply.recycle(bytes, REPLIES_KEPT_BYTES);
+        self.server.hold_reply(&client, 0);
         sent
     }
 

@@ -16,6 +16,8 @@ const STEP_BYTES: usize = 1 << 20;
 pub(crate) struct Buffers {
     spare: Cell<Option<Vec<u8>>>,
     own_bytes: Cell<usize>,
+    /// Memory of replies that are not sent yet.
+    pub(crate) replies_bytes: Cell<usize>,
 }
 
 impl Buffers {

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use crate::client::{Client, Session};
 use crate::command::Error;
 use crate::glob;
-use crate::reply::{Protocol, Reply};
+use crate::reply::Protocol;
 use crate::store::Store;
 
 /// Clients that are ended so that one message finds memory.
@@ -100,11 +100,11 @@ impl Store {
     /// # Errors
     /// If it does not fit into memory.
     pub fn publish(&self, channel: &[u8], message: &[u8]) -> Result<usize, Error> {
-        let direct = encoded(&[b"message", channel, message])?;
+        let direct = self.encoded(&[b"message", channel, message])?;
         let mut count = self.deliver(self.pubsub.channels.of(channel), &direct);
         for pattern in self.pubsub.patterns.names() {
             if glob::matches(pattern, channel) {
-                let matched = encoded(&[b"pmessage", pattern, channel, message])?;
+                let matched = self.encoded(&[b"pmessage", pattern, channel, message])?;
                 count += self.deliver(self.pubsub.patterns.of(pattern), &matched);
             }
         }
@@ -116,7 +116,7 @@ impl Store {
     /// # Errors
     /// If it does not fit into memory.
     pub fn publish_to_shard(&self, channel: &[u8], message: &[u8]) -> Result<usize, Error> {
-        let message = encoded(&[b"smessage", channel, message])?;
+        let message = self.encoded(&[b"smessage", channel, message])?;
         Ok(self.deliver(self.pubsub.shard_channels.of(channel), &message))
     }
 
@@ -181,6 +181,14 @@ impl Store {
         true
     }
 
+    /// A message as RESP2 has it. In RESP3 only the first byte is another.
+    fn encoded(&self, words: &[&[u8]]) -> Result<Vec<u8>, Error> {
+        let mut reply = self.reply(Protocol::Resp2);
+        reply.push(words.len());
+        words.iter().for_each(|word| reply.bulk(word));
+        if reply.is_incomplete() { Err(Error::OutOfMemory) } else { Ok(reply.into_bytes()) }
+    }
+
     /// Ends the client whose mailbox takes most memory. Whether there is one.
     fn end_slowest(&self) -> bool {
         let bytes = |client: &&Rc<Client>| client.mailbox.borrow().capacity();
@@ -194,14 +202,6 @@ impl Store {
 fn end(client: &Client) {
     client.mailbox.take();
     client.kill();
-}
-
-/// A message as RESP2 has it. In RESP3 only the first byte is another.
-fn encoded(words: &[&[u8]]) -> Result<Vec<u8>, Error> {
-    let mut reply = Reply::new(Protocol::Resp2);
-    reply.push(words.len());
-    words.iter().for_each(|word| reply.bulk(word));
-    if reply.is_incomplete() { Err(Error::OutOfMemory) } else { Ok(reply.into_bytes()) }
 }
 
 #[cfg(test)]

@@ -6,7 +6,11 @@
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::config::Memory;
 use crate::number::{Decimal, format_float};
+
+/// Up to that size, a reply grows without asking what is left for others.
+const SMALL_BYTES: usize = 4096;
 
 /// The version of the protocol that a client speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -24,6 +28,8 @@ pub struct Reply {
     bytes: Vec<u8>,
     protocol: Protocol,
     is_incomplete: bool,
+    /// Tells the memory of which a reserve has to stay.
+    memory: Option<fn() -> Memory>,
 }
 
 /// An array whose length is said at its end.
@@ -36,12 +42,22 @@ pub struct Open {
 impl Reply {
     /// An empty one.
     pub const fn new(protocol: Protocol) -> Self {
-        Self { bytes: Vec::new(), protocol, is_incomplete: false }
+        Self { bytes: Vec::new(), protocol, is_incomplete: false, memory: None }
     }
 
-    /// One that goes on behind what is in a buffer.
-    pub const fn with_buffer(bytes: Vec<u8>, protocol: Protocol) -> Self {
-        Self { bytes, protocol, is_incomplete: false }
+    /// An empty one that leaves a reserve of that memory.
+    pub const fn within(memory: fn() -> Memory, protocol: Protocol) -> Self {
+        Self { bytes: Vec::new(), protocol, is_incomplete: false, memory: Some(memory) }
+    }
+
+    /// An empty one that leaves the same reserve, for a part of this one.
+    pub const fn part(&self) -> Self {
+        Self {
+            bytes: Vec::new(),
+            protocol: self.protocol,
+            is_incomplete: false,
+            memory: self.memory,
+        }
     }
 
     /// The version that the next reply is written in.
@@ -64,11 +80,21 @@ impl Reply {
         self.bytes
     }
 
-    /// An empty one in the memory of `bytes`, as far as that is no more than `kept` bytes.
-    pub fn recycled(mut bytes: Vec<u8>, protocol: Protocol, kept: usize) -> Self {
+    /// The bytes, taken out of one that is used again.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.bytes)
+    }
+
+    /// Uses the memory of bytes that were taken out, as far as that is no more than `kept` bytes.
+    pub fn recycle(&mut self, mut bytes: Vec<u8>, kept: usize) {
         bytes.clear();
         bytes.shrink_to(kept);
-        Self::with_buffer(bytes, protocol)
+        (self.bytes, self.is_incomplete) = (bytes, false);
+    }
+
+    /// The memory that it takes.
+    pub fn memory_bytes(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// How many bytes.
@@ -94,11 +120,30 @@ impl Reply {
 
     /// Writes bytes that are a reply already.
     pub fn raw(&mut self, bytes: &[u8]) {
-        if self.bytes.try_reserve(bytes.len()).is_ok() {
+        if self.reserve(bytes.len()) {
             self.bytes.extend_from_slice(bytes);
-        } else {
-            self.is_incomplete = true;
         }
+    }
+
+    /// Makes room for so many bytes more. If there is none, the reply is incomplete.
+    pub fn reserve(&mut self, bytes: usize) -> bool {
+        let is_there = bytes <= self.bytes.capacity() - self.bytes.len() || self.grow(bytes);
+        self.is_incomplete |= !is_there;
+        is_there
+    }
+
+    /// Doubles the memory if it can, as what is there has to be copied.
+    fn grow(&mut self, bytes: usize) -> bool {
+        let Some(needed) = self.bytes.len().checked_add(bytes) else { return false };
+        let doubled = needed.max(2 * self.bytes.capacity());
+        let spare_bytes = match self.memory {
+            Some(memory) if doubled > SMALL_BYTES => memory().spare_bytes(),
+            _ => usize::MAX,
+        };
+        if doubled <= spare_bytes && self.bytes.try_reserve(bytes).is_ok() {
+            return true;
+        }
+        needed <= spare_bytes && self.bytes.try_reserve_exact(bytes).is_ok()
     }
 
     /// Writes replies that were gathered elsewhere.
@@ -277,8 +322,7 @@ impl Reply {
 
     fn header(&mut self, sign: u8, number: Decimal) {
         let text = number.as_bytes();
-        if self.bytes.try_reserve(text.len() + 3).is_err() {
-            self.is_incomplete = true;
+        if !self.reserve(text.len() + 3) {
             return;
         }
         self.bytes.push(sign);
@@ -318,6 +362,25 @@ mod tests {
             assert_eq!(written(Protocol::Resp2, write), resp2);
             assert_eq!(written(Protocol::Resp3, write), resp3);
         }
+    }
+
+    #[test]
+    fn a_reply_leaves_a_reserve() {
+        fn memory() -> Memory {
+            Memory { used_bytes: 0, size_bytes: 3200 << 10, available_bytes: 200 << 10 }
+        }
+
+        let mut reply = Reply::within(memory, Protocol::Resp2);
+        while !reply.is_incomplete() {
+            reply.bulk(&[b'x'; 1000]);
+        }
+        assert!((50 << 10..=100 << 10).contains(&reply.memory_bytes()), "{}", reply.memory_bytes());
+        let mut reply = reply.part();
+        reply.bulk(&[b'x'; 99 << 10]);
+        assert!(!reply.is_incomplete());
+        reply.truncate(0);
+        reply.bulk(&[b'x'; 101 << 10]);
+        assert!(reply.is_incomplete());
     }
 
     #[test]

@@ -18,7 +18,7 @@ use crate::gate::Gate;
 use crate::inbox::Buffers;
 use crate::journal::{Journal, LoadError, Loaded};
 use crate::log::{LogError, OpenError, Options, Report};
-use crate::reply::Reply;
+use crate::reply::{Protocol, Reply};
 use crate::store::{Shutdown, Store, Writable};
 use crate::world::{Clock, Disk, Stream};
 
@@ -32,6 +32,8 @@ const FREED_AT_ONCE: usize = 2000;
 const EXPIRED_AT_ONCE: usize = 500;
 /// What these take in the log, about.
 const EXPIRED_LOG_BYTES: usize = 32 << 10;
+/// A reply of that size counts as none.
+const SMALL_REPLY_BYTES: usize = 512;
 
 /// A key-value store.
 pub struct Server<D: Disk, C: Clock> {
@@ -247,6 +249,36 @@ impl<D: Disk, C: Clock> Server<D, C> {
     pub(crate) fn inputs(&self) -> usize {
         let store = self.store.borrow();
         store.config.inputs_max_bytes.min(self.buffers.own_bytes() + store.spare_bytes())
+    }
+
+    /// An empty reply that leaves what others need.
+    pub(crate) fn reply(&self) -> Reply {
+        self.store.borrow().reply(Protocol::default())
+    }
+
+    /// Says how much memory a client's reply takes from now on until it is sent. All but the longest may take
+    /// so much together; while it is more, the client with the longest is ended.
+    pub(crate) fn hold_reply(&self, client: &Client, bytes: usize) {
+        // Small ones are part of what a connection takes anyway.
+        let bytes = if bytes > SMALL_REPLY_BYTES { bytes } else { 0 };
+        let replies_bytes = &self.buffers.replies_bytes;
+        let before = client.held_bytes.replace(bytes);
+        replies_bytes.set(replies_bytes.get() - before + bytes);
+        let store = self.store.borrow();
+        let limit_bytes = store.config.replies_max_bytes;
+        while bytes > 0 && replies_bytes.get() > limit_bytes {
+            // Of several, not the one that has only now got it.
+            let order = |other: &&Rc<Client>| (other.held_bytes.get(), other.id != client.id);
+            let longest = store.clients.values().max_by_key(order);
+            let Some(longest) = longest else { return };
+            let left = replies_bytes.get() - longest.held_bytes.get();
+            if left <= limit_bytes {
+                return;
+            }
+            longest.held_bytes.set(0);
+            replies_bytes.set(left);
+            longest.kill();
+        }
     }
 
     pub(crate) fn count_input(&self, bytes: usize) {

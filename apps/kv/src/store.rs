@@ -19,6 +19,7 @@ use crate::db::dict::Hasher;
 use crate::db::eviction::Policy;
 use crate::frame::Request;
 use crate::pubsub::PubSub;
+use crate::reply::{Protocol, Reply};
 use crate::slowlog::SlowLog;
 pub use crate::stats::Stats;
 
@@ -26,12 +27,12 @@ pub use crate::stats::Stats;
 const EVICTIONS_AT_ONCE: usize = 128;
 /// Records that are looked at together, whether they would lie better elsewhere.
 const GATHERED_AT_ONCE: usize = 1000;
-/// Memory that stays available, as a part of all, for what cannot be refused.
-const RESERVE_PART: usize = 32;
 /// With more than this part of the memory available, there surely is a piece that is large enough.
 const PLENTY_PART: usize = 4;
 /// With less than this part of the memory available, records are moved so that more is.
 const GATHER_PART: usize = 8;
+/// Less than that is found as long as memory is not used up.
+const SMALL_BYTES: usize = 4096;
 /// What a command takes beside its arguments, about.
 const COMMAND_BYTES: usize = 16 << 10;
 
@@ -191,8 +192,12 @@ impl Store {
 
     /// The memory that is available to what is no data, beside a reserve.
     pub fn spare_bytes(&self) -> usize {
-        let memory = self.memory();
-        memory.available_bytes.saturating_sub(memory.size_bytes / RESERVE_PART)
+        self.memory().spare_bytes()
+    }
+
+    /// An empty reply that leaves that reserve.
+    pub fn reply(&self, protocol: Protocol) -> Reply {
+        Reply::within(self.heap.memory, protocol)
     }
 
     /// Lets another function tell that.
@@ -238,7 +243,7 @@ impl Store {
         if memory.used_bytes.saturating_add(needed) >= self.config.memory_ceiling_bytes {
             return false;
         }
-        let reserve = memory.size_bytes / RESERVE_PART;
+        let reserve = memory.reserve_bytes();
         memory.available_bytes > needed.saturating_add(memory.size_bytes / PLENTY_PART)
             || Vec::<u8>::new().try_reserve_exact(needed.saturating_add(reserve)).is_ok()
     }
@@ -335,9 +340,14 @@ impl Store {
     /// # Errors
     /// If it does not.
     pub fn check_reserve(&self, bytes: usize) -> Result<(), Error> {
+        if self.is_loading {
+            return Ok(());
+        }
         let memory = self.memory();
         let limit = memory.size_bytes / 8 * 7;
-        if memory.used_bytes.saturating_add(bytes) < limit {
+        // Small things find places in pages that are partly used; what is large needs whole ones.
+        let is_available = bytes < SMALL_BYTES || bytes <= self.spare_bytes();
+        if is_available && memory.used_bytes.saturating_add(bytes) < limit {
             Ok(())
         } else {
             Err(Error::OutOfMemory)

@@ -201,6 +201,45 @@ fn parts_of_requests_take_no_more_memory_than_allowed_together() {
 }
 
 #[test]
+fn replies_that_nobody_reads_take_no_more_memory_than_allowed_together() {
+    let mut world = World::on(MemoryDisk::new(16 << 20), config());
+    let client = world.connect();
+    let value = "v".repeat(1_000_000);
+    client.send(format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1000000\r\n{value}\r\n"));
+    (0..100).for_each(|_| world.round());
+    assert_eq!(client.take(), "+OK\r\n");
+    let readers: Vec<_> = (0..50).map(|_| world.connect()).collect();
+    for reader in &readers {
+        reader.wire.borrow_mut().room = 0;
+        reader.send("GET a\r\n");
+        world.settle();
+    }
+    let left = readers.iter().filter(|reader| !world.is_over(reader)).count();
+    // An eighth of the memory, and the longest.
+    assert!((4..=9).contains(&left), "{left}");
+    // Who reads is served before one of them, and what was killed no longer counts.
+    assert_eq!(world.run(&client, "GET a").len(), 1_000_012);
+    readers.iter().for_each(|reader| reader.close());
+    readers.iter().for_each(|reader| reader.wire.borrow_mut().room = usize::MAX);
+    world.settle();
+    let served = readers.iter().filter(|reader| reader.take().len() == 1_000_012).count();
+    assert_eq!(served, left - 1);
+    assert_eq!(world.run(&client, "GET a").len(), 1_000_012);
+}
+
+#[test]
+fn a_reply_leaves_memory_to_others() {
+    let mut world = World::on(MemoryDisk::new(16 << 20), config());
+    let client = world.connect();
+    world.run(&client, &format!("SET a {}", "v".repeat(20_000)));
+    set_used_bytes(MEMORY_BYTES / 32 * 31 - 10_000);
+    let reply = world.run(&client, "GET a");
+    assert_eq!(reply, "-OOM the reply does not fit into memory\r\n");
+    set_used_bytes(0);
+    assert_eq!(world.run(&client, "GET a").len(), 20_010);
+}
+
+#[test]
 fn who_waits_and_sends_too_much_is_ended() {
     let mut world = World::new(Config { inputs_max_bytes: 1000, ..config() });
     let client = world.connect();

@@ -64,7 +64,7 @@ fn serve_key(store: &mut Store, key: &[u8]) {
         if client.is_none_or(|client| client.is_killed()) {
             continue;
         }
-        let mut reply = Reply::new(waiter.protocol);
+        let mut reply = store.reply(waiter.protocol);
         if let Err(error) = serve(&mut store.keys, &mut reply, key, &waiter.wanted) {
             store.stats.errors += 1;
             reply.truncate(0);

@@ -195,7 +195,7 @@ fn put(context: &mut Context<'_>, key: &[u8], field: &[u8], value: &[u8]) -> Res
 
 fn scan(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let Some(options) = read_scan::<Hash>(context, request)? else { return Ok(()) };
-    let mut found = Reply::new(context.reply.protocol());
+    let mut found = context.reply.part();
     let mut count = 0;
     let cursor = match context.store.keys.collection::<Hash>(word(request, 1)?)? {
         None => 0,

@@ -244,7 +244,7 @@ fn random_many(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Er
 
 fn scan(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let Some(options) = read_scan::<Set>(context, request)? else { return Ok(()) };
-    let mut found = Reply::new(context.reply.protocol());
+    let mut found = context.reply.part();
     let mut count = 0;
     let cursor = match context.store.keys.collection::<Set>(word(request, 1)?)? {
         None => 0,

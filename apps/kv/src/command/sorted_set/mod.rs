@@ -229,7 +229,7 @@ fn random_members(
 
 fn scan(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let Some(options) = read_scan::<SortedSet>(context, request)? else { return Ok(()) };
-    let mut found = Reply::new(context.reply.protocol());
+    let mut found = context.reply.part();
     let (mut count, mut cursor) = (0, 0);
     if let Some(set) = collection(context, request)? {
         cursor = set.scan(options.cursor, options.count, |member, score| {
