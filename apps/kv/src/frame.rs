@@ -405,9 +405,26 @@ impl<'a> Request<'a> {
         self.bytes.get(span.start as usize..span.end as usize)
     }
 
-    /// A copy that can be kept.
-    pub fn to_owned(&self) -> Owned {
-        Owned::of(self.iter())
+    /// A copy that can be kept, if there is memory for [`kept_bytes`](Self::kept_bytes).
+    pub fn try_to_owned(&self) -> Option<Owned> {
+        let mut owned = Owned::default();
+        owned.bytes.try_reserve_exact(self.words_bytes()).ok()?;
+        owned.spans.try_reserve_exact(self.len()).ok()?;
+        for word in self.iter() {
+            let start = owned.bytes.len();
+            owned.bytes.extend_from_slice(word);
+            owned.push_span(start, owned.bytes.len())?;
+        }
+        Some(owned)
+    }
+
+    /// Bytes that such a copy takes.
+    pub fn kept_bytes(&self) -> usize {
+        self.words_bytes() + self.len() * size_of::<Span>()
+    }
+
+    fn words_bytes(&self) -> usize {
+        self.iter().map(<[u8]>::len).sum()
     }
 
     /// All words.

@@ -58,7 +58,7 @@ impl Binaries {
 /// the way.
 const BUILDS: [&[&str]; 2] = [
     &["run", "--quiet", "-p", "xtask", "--", "build", "--tender"],
-    &["build", "--release", "-pguests", "-psolo5-guests", "-phello", "-phttpd", "-pinetd"],
+    &["build", "--release", "-pguests", "-psolo5-guests", "-phello", "-phttpd", "-pinetd", "-pkv"],
 ];
 
 fn build() -> Result<Binaries> {

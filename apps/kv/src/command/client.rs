@@ -48,6 +48,9 @@ pub(super) const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand::new("client|trackinginfo", 2, tracking_info),
 ];
 
+/// The longest name that a client gives itself. All that are shown are in one text.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
 const HELP: &[&str] = &[
     "GETNAME",
     "    The name of this connection.",
@@ -231,6 +234,9 @@ pub(super) fn set_name(context: &mut Context<'_>, name: &[u8]) -> Result<(), Err
 
 /// A copy of a text for the time of a connection.
 fn kept(context: &Context<'_>, text: &[u8]) -> Result<Box<[u8]>, Error> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Error::Plain("names of clients and libraries have at most 65536 bytes"));
+    }
     context.store.check_reserve(text.len())?;
     Ok(text.into())
 }

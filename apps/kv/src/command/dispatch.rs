@@ -6,13 +6,15 @@ use alloc::string::String;
 use super::argument::is;
 use super::error::shown;
 use super::{Command, Context, Error, Flags, refused, subcommand, transaction};
-use crate::client::Session;
-use crate::frame::Request;
+use crate::client::{Session, Transaction};
+use crate::frame::{Owned, Request};
 use crate::reply::Reply;
 use crate::store::Store;
 
 /// Bytes of arguments that an error shows.
 const SHOWN_BYTES: usize = 128;
+/// Arguments that take more are looked at before any command copies them.
+const LONG_BYTES: usize = 64 << 10;
 /// Commands that end a transaction, or belong to it, and are not kept for later.
 const NEVER_QUEUED: [&str; 6] = ["exec", "discard", "multi", "watch", "quit", "reset"];
 
@@ -109,7 +111,12 @@ fn check(context: &mut Context<'_>, command: &Command, request: Request<'_>) -> 
     if session.transaction.is_some() && command.flags.has(Flags::NO_MULTI) {
         return Err(Error::Plain("Command not allowed inside a transaction"));
     }
-    check_memory(store, command.flags, memory_bytes(request))
+    let bytes = memory_bytes(request);
+    if bytes > LONG_BYTES {
+        // Whatever a command does with what it was given, a copy of it finds memory.
+        store.check_reserve(bytes)?;
+    }
+    check_memory(store, command.flags, bytes)
 }
 
 /// Memory that the arguments of a command may come to take, about.
@@ -148,15 +155,29 @@ fn queues(session: &Session, command: &Command) -> bool {
 }
 
 fn queue(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    let owned = request.to_owned();
-    let bytes = owned.len_bytes();
-    context.store.check_reserve(bytes)?;
-    if let Some(transaction) = &mut context.session.transaction {
-        transaction.bytes += bytes;
-        transaction.queue.push(owned);
-        context.session.client.queued.set(Some(transaction.queue.len()));
+    let (store, session) = (&*context.store, &mut *context.session);
+    if let Some(transaction) = &mut session.transaction {
+        let result = keep(store, transaction, request);
+        // A command that is missing must not be missed by the others only.
+        transaction.is_aborted |= result.is_err();
+        session.client.queued.set(Some(transaction.queue.len()));
+        result?;
     }
     context.reply.status("QUEUED");
+    Ok(())
+}
+
+/// Keeps a request for `EXEC`, if there is memory.
+fn keep(store: &Store, transaction: &mut Transaction, request: Request<'_>) -> Result<(), Error> {
+    let queue = &mut transaction.queue;
+    let bytes = request.kept_bytes();
+    // What is full is copied into twice the room.
+    let grows = queue.len() == queue.capacity();
+    let moved_bytes = if grows { 3 * queue.len() * size_of::<Owned>() } else { 0 };
+    store.check_reserve(bytes + moved_bytes)?;
+    queue.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+    queue.push(request.try_to_owned().ok_or(Error::OutOfMemory)?);
+    transaction.bytes += bytes;
     Ok(())
 }
 

@@ -17,6 +17,10 @@ use crate::types::set::{Limits, Set};
 
 /// Members that `SPOP` takes out together.
 const POPPED_AT_ONCE: usize = 1024;
+/// The same in bytes, if it is more than one.
+const LONG_BYTES: usize = 64 << 10;
+/// How often the bytes of a member exist that is taken out: a copy, the reply, and a record in the log.
+const COPIES: usize = 4;
 
 /// Puts members into the set at a key, which is made if it is not there. How many are new.
 fn insert<'a>(
@@ -142,12 +146,17 @@ fn pop(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
         }
         _ => return Err(Error::Syntax),
     }
+    let spare_bytes = context.store.spare_bytes();
     let (keys, mut random) = context.store.keys_and_random();
     let chosen = keys.collection::<Set>(key)?.and_then(|set| set.random(random()));
-    let Some(member) = chosen.map(|member| member.to_vec()) else {
+    let Some(member) = chosen else {
         context.reply.null();
         return Ok(());
     };
+    if member.len() > LONG_BYTES && member.len() > spare_bytes / COPIES {
+        return Err(Error::OutOfMemory);
+    }
+    let member = member.to_vec();
     let (_, is_gone) = take_out(keys, key, [&member[..]].into_iter())?;
     if !is_gone {
         keys.log(&[b"SREM", key, &member]);
@@ -175,25 +184,39 @@ fn pop_many(context: &mut Context<'_>, key: &[u8], count: usize) -> Result<(), E
     context.reply.set(count);
     let mut left = count;
     while left > 0 {
-        let popped = pop_some(context, key, left.min(POPPED_AT_ONCE))?;
-        if popped == 0 {
-            break;
+        let popped = pop_some(context, key, left.min(POPPED_AT_ONCE));
+        if popped == 0 || context.reply.is_incomplete() {
+            // What has gone is not in the reply.
+            context.session.is_closing = true;
+            return Err(Error::OutOfMemory);
         }
         left -= popped.min(left);
     }
     Ok(())
 }
 
-fn pop_some(context: &mut Context<'_>, key: &[u8], count: usize) -> Result<usize, Error> {
+/// Takes up to `count` members out, fewer if they are long, and returns how many; 0 if there is no memory for
+/// any.
+fn pop_some(context: &mut Context<'_>, key: &[u8], count: usize) -> usize {
+    let spare_bytes = context.store.spare_bytes();
     let (keys, random) = context.store.keys_and_random();
     let mut chosen: Vec<Vec<u8>> = Vec::new();
     if let Some(set) = keys.look::<Set>(key) {
         let one = |number| set.random(number);
+        let mut bytes = 0;
         sample::distinct(count, set.len(), set.iter(), one, random, |member| {
-            chosen.push(member.to_vec());
+            let len = member.len();
+            // What is left out now may be chosen again.
+            let is_short = len <= LONG_BYTES || len <= spare_bytes / COPIES;
+            if is_short && (chosen.is_empty() || bytes + len <= LONG_BYTES) {
+                bytes += len;
+                chosen.push(member.to_vec());
+            }
         });
     }
-    take_out(keys, key, chosen.iter().map(|member| &member[..]))?;
+    if take_out(keys, key, chosen.iter().map(|member| &member[..])).is_err() {
+        return 0;
+    }
     let database = keys.selected();
     let mut parts = Parts::new(&mut keys.effects, database, "SREM", key);
     for member in &chosen {
@@ -201,7 +224,7 @@ fn pop_some(context: &mut Context<'_>, key: &[u8], count: usize) -> Result<usize
         context.reply.bulk(member);
     }
     parts.write();
-    Ok(chosen.len())
+    chosen.len()
 }
 
 fn random(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {

@@ -189,3 +189,11 @@ fn a_client_that_touches_nothing_leaves_keys_idle() {
     client.run("GET a");
     assert_eq!(client.run("OBJECT IDLETIME a"), ":0\r\n");
 }
+
+#[test]
+fn a_name_has_a_limit() {
+    let mut client = Harness::new();
+    let error = "-ERR names of clients and libraries have at most 65536 bytes\r\n";
+    assert_eq!(client.run(&std::format!("CLIENT SETNAME {}", "n".repeat(65_537))), error);
+    assert_eq!(client.run(&std::format!("CLIENT SETNAME {}", "n".repeat(65_536))), "+OK\r\n");
+}

@@ -342,3 +342,17 @@ proptest! {
         client.check_replay();
     }
 }
+
+#[test]
+fn long_members_are_popped_a_few_at_a_time() {
+    let mut client = Harness::new();
+    for number in 0..40 {
+        let member = std::format!("{number}:{}", "m".repeat(number % 4 * 30_000));
+        client.run(&std::format!("SADD s {member}"));
+    }
+    let reply = client.run("SPOP s 39");
+    assert!(reply.starts_with("*39\r\n"));
+    assert_eq!(reply.split("\r\n").filter(|line| line.starts_with('$')).count(), 39);
+    assert_eq!(client.run("SCARD s"), ":1\r\n");
+    client.check_replay();
+}

@@ -318,3 +318,15 @@ proptest! {
         client.check_replay();
     }
 }
+
+#[test]
+fn what_cannot_be_kept_aborts_a_transaction() {
+    let mut client = Harness::new();
+    check(&mut client, &[("MULTI", OK), ("GET a", QUEUED)]);
+    client.fill_memory();
+    let full = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
+    check(&mut client, &[("GET b", full), ("EXEC", ABORTED)]);
+    // What is long is refused before anything copies it, and what is short is not.
+    let long = "k".repeat(100_000);
+    check(&mut client, &[(&format!("DEL {long}"), full), ("DEL k", ":0\r\n")]);
+}
