@@ -17,7 +17,6 @@ use super::pop::{self, EXTREMES, Pop, SIDES};
 use super::sorted_set::{self, Shape};
 use super::{Command, Context, Error, Flags, Group, Keys};
 use crate::blocked::{Kind, Waiter, Wanted};
-use crate::db::Keyspace;
 use crate::db::record::{Record, View};
 use crate::db::value::Value;
 use crate::frame::Request;
@@ -65,7 +64,7 @@ fn serve_key(store: &mut Store, key: &[u8]) {
             continue;
         }
         let mut reply = store.reply(waiter.protocol);
-        if let Err(error) = serve(&mut store.keys, &mut reply, key, &waiter.wanted) {
+        if let Err(error) = serve(store, &mut reply, key, &waiter.wanted) {
             store.stats.errors += 1;
             reply.truncate(0);
             reply.error(error);
@@ -83,13 +82,13 @@ fn kind(record: &Record) -> Option<Kind> {
 }
 
 /// Takes what is wanted from a key that has it, and replies it.
-fn serve(keys: &mut Keyspace, reply: &mut Reply, key: &[u8], wanted: &Wanted) -> Result<(), Error> {
+fn serve(store: &mut Store, reply: &mut Reply, key: &[u8], wanted: &Wanted) -> Result<(), Error> {
+    let keys = &mut store.keys;
     match wanted {
         Wanted::Element(end) => {
-            let element = list::take_one(keys, key, *end)?;
             reply.array(2);
             reply.bulk(key);
-            reply.bulk_or_null(element.as_deref());
+            list::take_one(keys, reply, key, *end)?;
         }
         Wanted::Elements(end, count) => {
             reply.array(2);
@@ -97,8 +96,7 @@ fn serve(keys: &mut Keyspace, reply: &mut Reply, key: &[u8], wanted: &Wanted) ->
             list::take_some(keys, reply, key, *end, *count)?;
         }
         Wanted::Move { from, to, destination } => {
-            let element = list::move_one(keys, (key, *from), (destination, *to))?;
-            reply.bulk_or_null(element.as_deref());
+            list::move_one(store, reply, (key, *from), (destination, *to))?;
         }
         Wanted::Member(end) => {
             reply.array(3);
@@ -128,7 +126,7 @@ fn serve_or_wait(
             if kind(record) != Some(wanted.kind()) {
                 return Err(Error::WrongType);
             }
-            return serve(&mut context.store.keys, context.reply, key, &wanted);
+            return serve(context.store, context.reply, key, &wanted);
         }
     }
     if context.session.is_executing {

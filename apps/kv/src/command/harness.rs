@@ -15,7 +15,6 @@ use crate::db::effect::Effects;
 use crate::db::{DATABASES, Keyspace};
 use crate::frame::Owned;
 use crate::journal::replay;
-use crate::reply::Reply;
 use crate::store::Store;
 
 /// See the module.
@@ -70,7 +69,7 @@ impl Harness {
     /// The same with words of any bytes.
     pub(crate) fn run_words(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let request = Owned::of(words.iter().copied());
-        let mut reply = Reply::new(self.session.client.protocol.get());
+        let mut reply = self.store.reply(self.session.client.protocol.get());
         execute(&mut self.store, &mut self.session, &mut reply, request.as_request());
         self.store.serve_blocked();
         reply.into_bytes()

@@ -11,6 +11,7 @@ use crate::db::Keyspace;
 use crate::frame::Request;
 use crate::number::Decimal;
 use crate::reply::Reply;
+use crate::store::Store;
 use crate::types::End;
 use crate::types::list::List;
 
@@ -100,7 +101,11 @@ fn pop(
     let key = word(request, 1)?;
     let keys = &mut context.store.keys;
     match request.len() {
-        2 => context.reply.bulk_or_null(take_one(keys, key, end)?.as_deref()),
+        2 => {
+            if !take_one(keys, context.reply, key, end)? {
+                context.reply.null();
+            }
+        }
         3 => {
             let count = positive(request, 2)?;
             if !take_some(keys, context.reply, key, end, count)? {
@@ -112,19 +117,47 @@ fn pop(
     Ok(())
 }
 
-/// Takes an element from a list.
+/// Takes an element from a list and replies it. `false`, and no reply, if there is no list.
 pub(super) fn take_one(
     keys: &mut Keyspace,
+    reply: &mut Reply,
     key: &[u8],
     end: End,
-) -> Result<Option<Vec<u8>>, Error> {
-    let taken = keys.edit(key, |list: &mut List| ((remove(list, end), list.is_empty()), true))?;
-    let Some((element, is_empty)) = taken else { return Ok(None) };
+) -> Result<bool, Error> {
+    let Some(element) = peek(keys, key, end)? else { return Ok(false) };
+    reply.bulk(element);
+    // Nothing is taken that nobody gets.
+    if reply.is_incomplete() {
+        return Err(Error::OutOfMemory);
+    }
+    drop_one(keys, key, end)?;
+    Ok(true)
+}
+
+/// The element at an end of a list.
+fn peek<'a>(keys: &'a mut Keyspace, key: &[u8], end: End) -> Result<Option<&'a [u8]>, Error> {
+    Ok(keys.collection::<List>(key)?.and_then(|list| at_end(list, end)))
+}
+
+fn at_end(list: &List, end: End) -> Option<&[u8]> {
+    match end {
+        End::First => list.get(0),
+        End::Last => list.get(list.len().checked_sub(1)?),
+    }
+}
+
+/// Drops the element at an end of a list that is there.
+fn drop_one(keys: &mut Keyspace, key: &[u8], end: End) -> Result<(), Error> {
+    let is_empty = keys.edit(key, |list: &mut List| {
+        let left = list.len() - 1;
+        list.trim(usize::from(end == End::First), left);
+        (list.is_empty(), true)
+    })?;
     // That an empty list has gone is in the log already.
-    if !is_empty {
+    if is_empty == Some(false) {
         keys.log(&[pop_name(end), key]);
     }
-    Ok(element)
+    Ok(())
 }
 
 /// Takes up to `count` elements from a list and replies an array of them. `false`, and no reply, if
@@ -310,33 +343,43 @@ fn move_from_to(
     to: End,
 ) -> Result<(), Error> {
     let (source, destination) = (word(request, 1)?, word(request, 2)?);
-    let moved = move_one(&mut context.store.keys, (source, from), (destination, to))?;
-    context.reply.bulk_or_null(moved.as_deref());
-    Ok(())
+    move_one(context.store, context.reply, (source, from), (destination, to))
 }
 
-/// Takes an element from one list, puts it into another or the same, and returns it.
+/// Takes an element from one list, puts it into another or the same, and replies it, or null.
 pub(super) fn move_one(
-    keys: &mut Keyspace,
+    store: &mut Store,
+    reply: &mut Reply,
     (source, from): (&[u8], End),
     (destination, to): (&[u8], End),
-) -> Result<Option<Vec<u8>>, Error> {
-    if keys.collection::<List>(source)?.is_none() {
-        return Ok(None);
+) -> Result<(), Error> {
+    let Some(element) = peek(&mut store.keys, source, from)? else {
+        reply.null();
+        return Ok(());
+    };
+    reply.bulk(element);
+    if reply.is_incomplete() {
+        return Err(Error::OutOfMemory);
     }
+    let len = element.len();
+    // What is taken, what is put there, and a record in the log.
+    store.check_reserve(3 * len)?;
+    let keys = &mut store.keys;
     if source == destination {
         return turn(keys, source, from, to);
     }
     keys.collection::<List>(destination)?;
-    let Some(element) = take_one(keys, source, from)? else { return Ok(None) };
+    let element = keys.look::<List>(source).and_then(|list| at_end(list, from));
+    let Some(element) = element.map(<[u8]>::to_vec) else { return Ok(()) };
+    drop_one(keys, source, from)?;
     keys.edit_or_create(destination, |_| List::new(), |list| (add(list, to, &element), true))?;
     keys.log(&[push_name(to), destination, &element]);
-    Ok(Some(element))
+    Ok(())
 }
 
 /// Moves an element of a list to an end of it. A list of one element is never empty meanwhile, as it
 /// would lose its expiry.
-fn turn(keys: &mut Keyspace, key: &[u8], from: End, to: End) -> Result<Option<Vec<u8>>, Error> {
+fn turn(keys: &mut Keyspace, key: &[u8], from: End, to: End) -> Result<(), Error> {
     let element = keys.edit(key, |list: &mut List| {
         let element = remove(list, from);
         if let Some(element) = &element {
@@ -349,7 +392,7 @@ fn turn(keys: &mut Keyspace, key: &[u8], from: End, to: End) -> Result<Option<Ve
         keys.log(&[push_name(to), key, element]);
         keys.log(&[pop_name(from), key]);
     }
-    Ok(element)
+    Ok(())
 }
 
 const WRITE: Flags = Flags::WRITE;

@@ -7,6 +7,7 @@ use core::task::{Context, Poll, Waker};
 
 use crate::client::Session;
 use crate::command::harness::Harness;
+use crate::config::Memory;
 use crate::reply::Protocol;
 
 const NULL: &str = "*-1\r\n";
@@ -281,4 +282,29 @@ fn nobody_waits_in_a_transaction() {
         assert!(client.session.waiter.is_none());
     }
     assert!(!client.store.keys.has_waiters);
+}
+
+#[test]
+fn nothing_is_taken_for_a_reply_that_finds_no_memory() {
+    fn short() -> Memory {
+        Memory { used_bytes: 0, size_bytes: 1 << 30, available_bytes: 0 }
+    }
+
+    let element = "e".repeat(10_000);
+    for line in ["BLPOP l 0", "BRPOPLPUSH l m 0", "BLMPOP 0 1 l LEFT", "BZPOPMIN l 0"] {
+        let mut clients = Clients::new(1);
+        clients.wait(0, line);
+        clients.harness.store.set_memory(short);
+        let is_list = !line.starts_with("BZ");
+        let put = if is_list { "RPUSH l" } else { "ZADD l 1" };
+        assert_eq!(clients.run(&alloc::format!("{put} {element}")), ":1\r\n");
+        let reply = clients.reply_of(0).unwrap();
+        assert!(reply.starts_with("-OOM") && reply.ends_with("\r\n"), "{line}: {reply}");
+        assert_eq!(clients.run(if is_list { "LLEN l" } else { "ZCARD l" }), ":1\r\n", "{line}");
+        if is_list {
+            assert!(clients.run("LPOP l").starts_with("-OOM"));
+            assert_eq!(clients.run("LLEN l"), ":1\r\n");
+        }
+        clients.end();
+    }
 }
