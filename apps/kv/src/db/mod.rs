@@ -26,6 +26,7 @@ pub mod value;
 pub mod watch;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem;
 
@@ -82,6 +83,7 @@ pub struct Keyspace {
 enum Garbage {
     Value(Value),
     Keys(Dict<Record>),
+    Expiries(BTreeSet<(u64, u64)>),
 }
 
 impl Keyspace {
@@ -391,6 +393,9 @@ impl Keyspace {
         if !old.keys.is_empty() {
             self.garbage.push(Garbage::Keys(old.keys));
         }
+        if !old.expiries.is_empty() {
+            self.garbage.push(Garbage::Expiries(old.expiries));
+        }
         self.effects.command(database, &[b"FLUSHDB"]);
     }
 
@@ -486,13 +491,20 @@ impl Keyspace {
         while left > 0
             && let Some(garbage) = self.garbage.last_mut()
         {
+            let mut large = Vec::new();
             let freed = match garbage {
                 Garbage::Value(value) => value.drain_some(left),
-                Garbage::Keys(keys) => keys.drain_some(left),
+                Garbage::Keys(keys) => {
+                    keys.drain_some_with(left, |record| large.extend(large_value(record)))
+                }
+                Garbage::Expiries(expiries) => {
+                    (0..left).take_while(|_| expiries.pop_first().is_some()).count()
+                }
             };
             if freed == 0 {
                 self.garbage.pop();
             }
+            self.garbage.extend(large.into_iter().map(Garbage::Value));
             left = left.saturating_sub(freed.max(1));
         }
         !self.garbage.is_empty()
@@ -528,11 +540,7 @@ impl Keyspace {
 
     /// Frees what a record has, later if it is much.
     pub fn discard(&mut self, record: Record) {
-        if let Some(value) = record.into_value()
-            && value.len() > FREED_AT_ONCE
-        {
-            self.garbage.push(Garbage::Value(value));
-        }
+        self.garbage.extend(large_value(record).map(Garbage::Value));
     }
 
     /// Removes the key if it has expired, and returns its hash.
@@ -564,4 +572,9 @@ impl Keyspace {
 
 fn is_expired(record: &Record, now_ms: u64) -> bool {
     record.expires_at().is_some_and(|at| at <= now_ms)
+}
+
+/// The value of a record that goes, if it is too much to be freed at once.
+fn large_value(record: Record) -> Option<Value> {
+    record.into_value().filter(|value| value.len() > FREED_AT_ONCE)
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use std::string::String;
 
 use super::*;
+use crate::types::list::List;
 
 fn filled(count: usize) -> Keyspace {
     let mut keys = Keyspace::new(Hasher::new(1, 2));
@@ -30,6 +31,28 @@ fn gathering_visits_every_record_and_changes_none() {
         let value = keys.string(format!("key:{number}").as_bytes()).unwrap();
         assert_eq!(value, Some(format!("{number}").as_bytes()));
     }
+}
+
+#[test]
+fn a_database_that_was_flushed_is_freed_in_pieces() {
+    let mut keys = Keyspace::new(Hasher::new(1, 2));
+    for number in 0..1000_u64 {
+        keys.set_string(&number.to_le_bytes(), b"value", Some(1000 + number));
+    }
+    let push = |list: &mut List| {
+        (0..1000).for_each(|_| list.push_back(b"element"));
+        ((), true)
+    };
+    keys.edit_or_create(b"list", |_| List::new(), push).unwrap();
+    keys.flush(0);
+    assert_eq!((keys.len(), keys.count(0)), (0, (0, 0)));
+    let mut steps = 1;
+    while keys.free_some(10) {
+        steps += 1;
+    }
+    // Keys and their times ten at a time, and the list by its nodes.
+    assert!(steps > 200, "{steps} steps");
+    assert_eq!(keys.garbage_len(), 0);
 }
 
 #[test]
