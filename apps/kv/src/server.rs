@@ -83,6 +83,8 @@ impl<D: Disk, C: Clock> Server<D, C> {
     /// # Errors
     /// If the device has something else, cannot be read, or has more data than there is memory.
     pub fn open(&mut self, disk: D, options: Options) -> Result<Opened, OpenError<LoadError>> {
+        // What is loaded counts as used now.
+        tell_time(&self.clock, self.store.get_mut());
         let store = self.store.get_mut();
         let (journal, report, loaded) = Journal::open(disk, options, store)?;
         store.config.is_volatile = false;
@@ -123,7 +125,7 @@ impl<D: Disk, C: Clock> Server<D, C> {
     /// One round of that. Whether the next should be soon.
     fn round(&self) -> bool {
         let mut store = self.store.borrow_mut();
-        self.tell_time(&mut store);
+        tell_time(&self.clock, &mut store);
         // Each is a removal that the log must have room for.
         let may_expire = store.check_removal(EXPIRED_LOG_BYTES).is_ok();
         let expired = if may_expire { store.keys.expire_some(EXPIRED_AT_ONCE) } else { 0 };
@@ -177,17 +179,10 @@ impl<D: Disk, C: Clock> Server<D, C> {
         store.unsubscribe_all(session);
     }
 
-    fn tell_time(&self, store: &mut Store) {
-        store.now = self.clock.now();
-        store.unix_now = self.clock.unix_time();
-        let now_ms = u64::try_from(store.unix_now.as_millis()).unwrap_or(u64::MAX);
-        store.keys.set_now_ms(now_ms);
-    }
-
     /// Begins to carry out requests of a client that came together.
     pub(crate) fn begin(&self, client: &Client) -> RefMut<'_, Store> {
         let mut store = self.store.borrow_mut();
-        self.tell_time(&mut store);
+        tell_time(&self.clock, &mut store);
         client.active.set(store.now);
         store
     }
@@ -288,4 +283,11 @@ impl<D: Disk, C: Clock> Server<D, C> {
     pub(crate) fn count_output(&self, bytes: usize) {
         self.store.borrow_mut().stats.output_bytes += bytes as u64;
     }
+}
+
+fn tell_time(clock: &impl Clock, store: &mut Store) {
+    store.now = clock.now();
+    store.unix_now = clock.unix_time();
+    let now_ms = u64::try_from(store.unix_now.as_millis()).unwrap_or(u64::MAX);
+    store.keys.set_now_ms(now_ms);
 }

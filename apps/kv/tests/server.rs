@@ -329,3 +329,20 @@ fn keys_expire_by_themselves_and_for_good() {
     let client = world.connect();
     assert_eq!(world.run(&client, "DBSIZE"), ":0\r\n");
 }
+
+#[test]
+fn what_was_loaded_counts_as_used_then_and_as_nothing_else() {
+    let mut world = World::new(config());
+    let client = world.connect();
+    assert_eq!(world.run(&client, "SET a 1"), "+OK\r\n");
+    assert_eq!(world.run(&client, "SET b 1 PX 10"), "+OK\r\n");
+    assert_eq!(world.run(&client, "APPEND a 2"), ":2\r\n");
+    let mut world = World::on(world.disk.clone(), config());
+    world.advance(Duration::from_secs(7));
+    let client = world.connect();
+    assert_eq!(world.run(&client, "OBJECT IDLETIME a"), ":7\r\n");
+    assert_eq!(world.run(&client, "EXISTS b"), ":0\r\n");
+    let stats = world.run(&client, "INFO stats");
+    assert!(stats.contains("keyspace_hits:0\r\nkeyspace_misses:1\r\n"), "{stats}");
+    assert!(stats.contains("expired_keys:1\r\n"), "{stats}");
+}

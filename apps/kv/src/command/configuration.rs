@@ -84,8 +84,7 @@ fn failed(setting: &Setting, reason: &str) -> Error {
 fn reset_counters(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
     let store = &mut *context.store;
     store.stats.reset();
-    let keys = &mut store.keys;
-    (keys.hits, keys.misses, keys.expired, keys.evicted) = (0, 0, 0, 0);
+    store.keys.reset_counters();
     context.reply.ok();
     Ok(())
 }

@@ -51,6 +51,8 @@ pub struct Keyspace {
     selected: usize,
     hasher: Hasher,
     now_ms: u64,
+    /// Whether the log is being replayed, so that nothing expires.
+    is_loading: bool,
     /// Changes that the log does not have yet.
     pub effects: Effects,
     /// Keys that transactions depend on.
@@ -94,6 +96,7 @@ impl Keyspace {
             selected: 0,
             hasher,
             now_ms: 0,
+            is_loading: false,
             effects: Effects::default(),
             watches: Watches::default(),
             ready: Vec::new(),
@@ -115,14 +118,31 @@ impl Keyspace {
         self.hasher
     }
 
-    /// The time that counts for expiry, in milliseconds since 1970.
+    /// The time that counts for expiry, in milliseconds since 1970; 0 while the log is replayed.
     pub const fn now_ms(&self) -> u64 {
-        self.now_ms
+        if self.is_loading { 0 } else { self.now_ms }
     }
 
     /// Says what time it is.
     pub const fn set_now_ms(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+    }
+
+    /// Lets nothing expire, while what is there is what once was. What is read or written counts as used now.
+    pub const fn begin_loading(&mut self) {
+        self.is_loading = true;
+    }
+
+    /// Ends that, and counts nothing of it.
+    pub const fn end_loading(&mut self) {
+        self.is_loading = false;
+        self.changes = 0;
+        self.reset_counters();
+    }
+
+    /// Forgets what was counted for `INFO`, but for changes.
+    pub const fn reset_counters(&mut self) {
+        (self.hits, self.misses, self.expired, self.evicted) = (0, 0, 0, 0);
     }
 
     /// The database that all functions without a number mean.
@@ -446,7 +466,7 @@ impl Keyspace {
 
     /// Visits keys that have not expired, see [`Dict::scan`].
     pub fn scan(&self, cursor: u64, count: usize, mut visit: impl FnMut(&Record)) -> u64 {
-        let now_ms = self.now_ms;
+        let now_ms = self.now_ms();
         self.here().keys.scan(cursor, count, |record| {
             if !is_expired(record, now_ms) {
                 visit(record);
@@ -456,7 +476,7 @@ impl Keyspace {
 
     /// Some key that has not expired.
     pub fn random(&mut self, mut random: impl FnMut() -> u64) -> Option<&Record> {
-        let now_ms = self.now_ms;
+        let now_ms = self.now_ms();
         for _ in 0..100 {
             let key: Box<[u8]> = match self.here().keys.random(random()) {
                 None => return None,
@@ -475,7 +495,7 @@ impl Keyspace {
         for database in 0..DATABASES {
             self.selected = database;
             while removed < count {
-                let now_ms = self.now_ms;
+                let now_ms = self.now_ms();
                 let Some(key) = self.here_mut().next_expired(now_ms) else { break };
                 self.expire(&key);
                 removed += 1;
@@ -546,7 +566,7 @@ impl Keyspace {
     /// Removes the key if it has expired, and returns its hash.
     fn live(&mut self, key: &[u8]) -> u64 {
         let hash = self.hasher.hash(key);
-        let (database, now_ms) = (self.here(), self.now_ms);
+        let (database, now_ms) = (self.here(), self.now_ms());
         if !database.expiries.is_empty()
             && database.keys.get_hashed(hash, key).is_some_and(|it| is_expired(it, now_ms))
         {

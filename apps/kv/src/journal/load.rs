@@ -85,7 +85,7 @@ impl<'a> Loader<'a> {
     pub(super) fn new(store: &'a mut Store) -> Self {
         let nobody = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
         let client = Client::new(0, nobody, nobody, Duration::ZERO);
-        store.keys.set_now_ms(0);
+        store.keys.begin_loading();
         store.is_loading = true;
         Self {
             store,
@@ -99,7 +99,7 @@ impl<'a> Loader<'a> {
 
     pub(super) fn finish(self) -> Loaded {
         let keys = (0..DATABASES).map(|database| self.store.keys.count(database).0).sum();
-        self.store.keys.changes = 0;
+        self.store.keys.end_loading();
         self.store.is_loading = false;
         Loaded { keys, ..self.loaded }
     }
