@@ -313,8 +313,14 @@ fn trim(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
 
 fn remove_equal(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let (count, element) = (integer(request, 2)?, word(request, 3)?);
+    let key = word(request, 1)?;
+    let shared_bytes = context.store.keys.collection::<List>(key)?.map_or(0, List::shared_bytes);
+    if shared_bytes > 0 {
+        // A compaction has a snapshot, and each element may be in another of its nodes.
+        context.store.check_reserve(shared_bytes)?;
+    }
     let keys = &mut context.store.keys;
-    let removed = keys.edit(word(request, 1)?, |list: &mut List| {
+    let removed = keys.edit(key, |list: &mut List| {
         let removed = list.remove(count, element);
         (removed, removed > 0)
     })?;
@@ -362,8 +368,8 @@ pub(super) fn move_one(
         return Err(Error::OutOfMemory);
     }
     let len = element.len();
-    // What is taken, what is put there, and a record in the log.
-    store.check_reserve(3 * len)?;
+    // What is taken, what is put there, a record in the log, and what a snapshot keeps.
+    store.check_reserve(4 * len)?;
     let keys = &mut store.keys;
     if source == destination {
         return turn(keys, source, from, to);

@@ -137,7 +137,12 @@ impl Value {
     pub fn copied(&self, hasher: Hasher) -> Self {
         match self {
             Self::String(bytes) => Self::String(bytes.clone()),
-            Self::List(list) => Self::List(list.clone()),
+            Self::List(list) => {
+                // A clone would share nodes, and take their memory only later, when nobody asks for it.
+                let mut copy = List::new();
+                list.iter().for_each(|element| copy.push_back(element));
+                Self::List(copy)
+            }
             Self::Set(set) => {
                 let mut copy = Set::new();
                 set.for_each(|member| {

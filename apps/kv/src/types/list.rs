@@ -81,6 +81,13 @@ impl List {
             + nodes.sum::<usize>()
     }
 
+    /// What of that is shared with a snapshot, and is copied when it changes.
+    #[must_use]
+    pub fn shared_bytes(&self) -> usize {
+        let shared = self.nodes.iter().filter(|node| Rc::strong_count(node) > 1);
+        shared.map(|node| mem::size_of::<Node>() + node.capacity_bytes()).sum()
+    }
+
     /// Puts an element in front of the others.
     pub fn push_front(&mut self, element: &[u8]) {
         self.push(Side::Front, element);

@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use crate::command::harness::Harness;
 use crate::reply::Protocol;
+use crate::types::list::List;
 
 const WRONG_TYPE: &str = "-WRONGTYPE Operation against a key holding the wrong kind of value\r\n";
 const NOT_INTEGER: &str = "-ERR value is not an integer or out of range\r\n";
@@ -322,4 +323,21 @@ proptest! {
         }
         client.check_replay();
     }
+}
+
+#[test]
+fn a_copy_shares_no_memory() {
+    let mut client = Harness::new();
+    for number in 0..20 {
+        client.run(&std::format!("RPUSH l {number}{}", "e".repeat(5000)));
+    }
+    client.run("RPUSH l x");
+    assert_eq!(client.run("COPY l m"), ":1\r\n");
+    for key in [b"l", b"m"] {
+        let list = client.store.keys.collection::<List>(key).unwrap().unwrap();
+        assert_eq!((list.len(), list.shared_bytes()), (21, 0));
+    }
+    assert_eq!(client.run("LREM m 0 x"), ":1\r\n");
+    assert_eq!(client.run("LLEN l"), ":21\r\n");
+    client.check_replay();
 }

@@ -409,3 +409,16 @@ fn snapshot_shares_what_does_not_change() {
     assert!(frozen.nodes.is_empty());
     assert!(list.nodes.iter().all(|node| Rc::strong_count(node) == 1));
 }
+
+#[test]
+fn what_a_snapshot_shares_is_known() {
+    let mut list = List::new();
+    (0..100).for_each(|number: u32| list.push_back(&[number as u8; 1000]));
+    assert_eq!(list.shared_bytes(), 0);
+    let frozen = list.freeze();
+    assert!((100_000..list.memory_bytes()).contains(&list.shared_bytes()));
+    list.remove(1, &[50; 1000]);
+    assert!((80_000..100_000).contains(&list.shared_bytes()), "{}", list.shared_bytes());
+    drop(frozen);
+    assert_eq!(list.shared_bytes(), 0);
+}
