@@ -30,6 +30,8 @@ pub struct Reply {
     is_incomplete: bool,
     /// Tells the memory of which a reserve has to stay.
     memory: Option<fn() -> Memory>,
+    /// What has to stay beside that.
+    kept_free_bytes: usize,
 }
 
 /// An array whose length is said at its end.
@@ -42,22 +44,30 @@ pub struct Open {
 impl Reply {
     /// An empty one.
     pub const fn new(protocol: Protocol) -> Self {
-        Self { bytes: Vec::new(), protocol, is_incomplete: false, memory: None }
+        Self { bytes: Vec::new(), protocol, is_incomplete: false, memory: None, kept_free_bytes: 0 }
     }
 
     /// An empty one that leaves a reserve of that memory.
     pub const fn within(memory: fn() -> Memory, protocol: Protocol) -> Self {
-        Self { bytes: Vec::new(), protocol, is_incomplete: false, memory: Some(memory) }
+        Self {
+            memory: Some(memory),
+            bytes: Vec::new(),
+            protocol,
+            is_incomplete: false,
+            kept_free_bytes: 0,
+        }
     }
 
     /// An empty one that leaves the same reserve, for a part of this one.
-    pub const fn part(&self) -> Self {
-        Self {
-            bytes: Vec::new(),
-            protocol: self.protocol,
-            is_incomplete: false,
-            memory: self.memory,
-        }
+    pub fn part(&self) -> Self {
+        let mut part = Self::new(self.protocol);
+        (part.memory, part.kept_free_bytes) = (self.memory, self.kept_free_bytes);
+        part
+    }
+
+    /// Has it leave so much beside the reserve.
+    pub const fn keep_free(&mut self, bytes: usize) {
+        self.kept_free_bytes = bytes;
     }
 
     /// The version that the next reply is written in.
@@ -137,7 +147,9 @@ impl Reply {
         let Some(needed) = self.bytes.len().checked_add(bytes) else { return false };
         let doubled = needed.max(2 * self.bytes.capacity());
         let spare_bytes = match self.memory {
-            Some(memory) if doubled > SMALL_BYTES => memory().spare_bytes(),
+            Some(memory) if doubled > SMALL_BYTES => {
+                memory().spare_bytes().saturating_sub(self.kept_free_bytes)
+            }
             _ => usize::MAX,
         };
         if doubled <= spare_bytes && self.bytes.try_reserve(bytes).is_ok() {

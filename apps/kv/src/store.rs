@@ -59,6 +59,8 @@ pub struct Store {
     pub persistence: Persistence,
     /// Whether the program shall end, and if so, whether even though data is not at the device.
     pub shutdown: Option<Shutdown>,
+    /// Memory that the rest of a transaction was promised.
+    pub promised_bytes: usize,
     /// Whether the log is being replayed: what was done once is done again, whatever there is room for.
     pub is_loading: bool,
     /// The monotonic clock, as of this turn.
@@ -149,6 +151,7 @@ impl Store {
             slowlog: SlowLog::default(),
             shutdown: None,
             persistence: Persistence::default(),
+            promised_bytes: 0,
             is_loading: false,
             now: Duration::ZERO,
             unix_now: Duration::ZERO,
@@ -192,7 +195,7 @@ impl Store {
 
     /// The memory that is available to what is no data, beside a reserve.
     pub fn spare_bytes(&self) -> usize {
-        self.memory().spare_bytes()
+        self.memory().spare_bytes().saturating_sub(self.promised_bytes)
     }
 
     /// An empty reply that leaves that reserve.
@@ -239,7 +242,7 @@ impl Store {
     /// Whether so many bytes find memory, and leave a reserve in one piece: what is free may lie in many.
     fn fits(&self, bytes: usize) -> bool {
         let memory = self.memory();
-        let needed = bytes.saturating_add(COMMAND_BYTES);
+        let needed = bytes.saturating_add(COMMAND_BYTES).saturating_add(self.promised_bytes);
         if memory.used_bytes.saturating_add(needed) >= self.config.memory_ceiling_bytes {
             return false;
         }

@@ -80,7 +80,8 @@ fn exec(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
         context.reply.null_array();
         return Ok(());
     }
-    check_queue(context.store, &transaction).map_err(Error::aborted)?;
+    let bytes = check_queue(context.store, &transaction).map_err(Error::aborted)?;
+    promise(context, bytes);
     context.session.is_executing = true;
     context.reply.array(transaction.queue.len());
     for request in &transaction.queue {
@@ -91,6 +92,7 @@ fn exec(context: &mut Context<'_>, _request: Request<'_>) -> Result<(), Error> {
             refuse(context.store, context.reply, start, error);
         }
     }
+    promise(context, 0);
     context.session.is_executing = false;
     // Subcommands have said that it was them.
     context.session.client.command.set("exec");
@@ -108,9 +110,10 @@ fn has_changed(store: &mut Store, session: &Session) -> bool {
     session.broken.get()
 }
 
-/// Whether there is room for all that was kept: it was there when it came, and may be gone since.
-fn check_queue(store: &mut Store, transaction: &Transaction) -> Result<(), Error> {
-    let (mut flags, mut bytes) = (Flags::NONE, 0);
+/// Whether there is room for all that was kept: it was there when it came, and may be gone since. The bytes
+/// for commands that must find memory.
+fn check_queue(store: &mut Store, transaction: &Transaction) -> Result<usize, Error> {
+    let (mut flags, mut bytes, mut promised_bytes) = (Flags::NONE, 0, 0);
     for request in &transaction.queue {
         let request = request.as_request();
         let command = store.command(request.get(0).unwrap_or_default());
@@ -119,19 +122,29 @@ fn check_queue(store: &mut Store, transaction: &Transaction) -> Result<(), Error
         };
         flags = flags.and(command.flags);
         bytes += memory_bytes(request);
+        promised_bytes += promised(command, request);
     }
-    check_memory(store, flags, bytes)
+    check_memory(store, flags, bytes)?;
+    Ok(promised_bytes)
+}
+
+/// What a command is promised in front of the others, so that it need not be refused between them.
+fn promised(command: &Command, request: Request<'_>) -> usize {
+    if command.flags.has(Flags::DENY_OOM) { memory_bytes(request) } else { 0 }
+}
+
+/// Keeps so much memory from all that can be refused, for the commands that follow.
+fn promise(context: &mut Context<'_>, bytes: usize) {
+    context.store.promised_bytes = bytes;
+    context.reply.keep_free(bytes);
 }
 
 fn step(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let name = request.get(0).unwrap_or_default();
     // It was there when it was kept, and commands do not go.
     let command = context.store.command(name).ok_or(Error::Syntax)?;
-    // The replies so far may have grown to what data leaves free, and will be as much again.
-    context.store.check_reserve(context.reply.len())?;
-    if command.flags.has(Flags::DENY_OOM) {
-        context.store.check_room(memory_bytes(request))?;
-    }
+    let left = context.store.promised_bytes.saturating_sub(promised(command, request));
+    promise(context, left);
     run(context, command, request)
 }
 

@@ -9,6 +9,7 @@ use std::vec::Vec;
 use proptest::prelude::*;
 
 use crate::command::harness::Harness;
+use crate::config::Memory;
 use crate::store::Writable;
 
 fn check(client: &mut Harness, cases: &[(&str, &str)]) {
@@ -329,4 +330,28 @@ fn what_cannot_be_kept_aborts_a_transaction() {
     // What is long is refused before anything copies it, and what is short is not.
     let long = "k".repeat(100_000);
     check(&mut client, &[(&format!("DEL {long}"), full), ("DEL k", ":0\r\n")]);
+}
+
+#[test]
+fn what_was_promised_in_front_is_there_for_every_command() {
+    fn short() -> Memory {
+        // With the reserve, there is 1 MiB for what can be refused.
+        Memory { used_bytes: 0, size_bytes: 32 << 20, available_bytes: 2 << 20 }
+    }
+
+    let mut client = Harness::new();
+    client.run(&format!("SET a {}", "v".repeat(400_000)));
+    let long = "w".repeat(200_000);
+    client.run("MULTI");
+    for line in ["GET a", "GET a", &format!("SET b {long}"), "GET a"] {
+        assert_eq!(client.run(line), QUEUED);
+    }
+    client.store.set_memory(short);
+    let reply = client.run("EXEC");
+    // The first reply is there, the second would take what SET was promised.
+    assert!(reply.starts_with("*4\r\n$400000\r\n"));
+    let rest = "-OOM the reply does not fit into memory\r\n+OK\r\n";
+    assert!(reply[400_000..].contains(rest), "{}", &reply[400_010..]);
+    assert_eq!(client.run("STRLEN b"), ":200000\r\n");
+    assert_eq!(client.store.promised_bytes, 0);
 }
