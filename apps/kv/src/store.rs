@@ -328,13 +328,16 @@ impl Store {
     /// # Errors
     /// If it does not.
     pub fn check_room(&self, bytes: usize) -> Result<(), Error> {
-        if self.is_loading {
-            return Ok(());
-        }
-        if !self.fits(bytes) {
-            return Err(Error::OutOfMemory);
-        }
-        self.check_log(bytes)
+        self.check_growth(bytes)?;
+        if self.is_loading { Ok(()) } else { self.check_log(bytes) }
+    }
+
+    /// The same for a value of which the log gets no more than the command.
+    ///
+    /// # Errors
+    /// If it does not.
+    pub fn check_growth(&self, bytes: usize) -> Result<(), Error> {
+        if self.is_loading || self.fits(bytes) { Ok(()) } else { Err(Error::OutOfMemory) }
     }
 
     /// Whether something of so many bytes that is no data finds memory: what is kept of a client. It may

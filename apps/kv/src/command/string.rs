@@ -279,7 +279,7 @@ pub(super) fn grow<R>(
     check_length(context, len)?;
     if len > old_len.unwrap_or(0) {
         // A string that grows takes twice its length at most.
-        context.store.check_room(2 * len)?;
+        context.store.check_growth(2 * len)?;
     }
     let keys = &mut context.store.keys;
     if old_len.is_none() {
@@ -305,7 +305,7 @@ fn append(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> 
     };
     let len = old_len + more.len();
     check_length(context, len)?;
-    context.store.check_room(2 * len)?;
+    context.store.check_growth(2 * len)?;
     if !more.is_empty() {
         let keys = &mut context.store.keys;
         keys.edit_record(key, |record| {

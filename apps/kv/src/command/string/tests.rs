@@ -1,6 +1,7 @@
 //! Strings: replies.
 
 use crate::command::harness::Harness;
+use crate::store::Writable;
 
 #[test]
 fn strings_are_set_and_read() {
@@ -81,5 +82,18 @@ fn an_expiry_is_said_in_one_way() {
     ] {
         assert_eq!(client.run(line), reply, "{line}");
     }
+    client.check_replay();
+}
+
+#[test]
+fn a_long_string_that_grows_a_little_needs_little_of_the_log() {
+    let mut client = Harness::new();
+    client.run(&std::format!("SET a {}", "v".repeat(100_000)));
+    client.store.persistence.writable = Writable::Yes;
+    client.store.persistence.room_bytes = client.store.keys.effects.as_bytes().len() as u64 + 5000;
+    assert_eq!(client.run("APPEND a w"), ":100001\r\n");
+    assert_eq!(client.run("SETRANGE a 100001 x"), ":100002\r\n");
+    assert_eq!(client.run("SETBIT a 800016 1"), ":0\r\n");
+    assert!(client.run(&std::format!("APPEND a {}", "v".repeat(5000))).starts_with("-MISCONF"));
     client.check_replay();
 }
