@@ -1,6 +1,7 @@
 //! Patterns of keys and channels: `*`, `?`, `[a-z]`, `[^a]` and `\` before a sign that means itself.
 
-/// Whether all of `text` is what the pattern says. Takes at most the product of their lengths.
+/// Whether all of `text` is what the pattern says. Takes at most the product of their lengths, so
+/// who asks limits the pattern.
 pub fn matches(pattern: &[u8], text: &[u8]) -> bool {
     let (mut pattern_at, mut text_at) = (0, 0);
     // Where the last star is, and what of the text it stands for.

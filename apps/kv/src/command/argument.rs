@@ -17,6 +17,21 @@ pub(super) fn word<'a>(request: Request<'a>, at: usize) -> Result<&'a [u8], Erro
     request.get(at).ok_or(Error::Syntax)
 }
 
+/// The longest pattern: matching takes as long as pattern and text are, one times the other.
+const PATTERN_BYTES_MAX: usize = 4096;
+
+/// A pattern of names.
+///
+/// # Errors
+/// If it is too long.
+pub(super) fn pattern<'a>(request: Request<'a>, at: usize) -> Result<&'a [u8], Error> {
+    let pattern = word(request, at)?;
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(Error::Plain("patterns have at most 4096 bytes"));
+    }
+    Ok(pattern)
+}
+
 /// An integer.
 ///
 /// # Errors
@@ -57,6 +72,7 @@ pub(super) fn range(start: i64, stop: i64, len: usize) -> (usize, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::harness::Harness;
 
     #[test]
     fn ranges_count_from_both_ends() {
@@ -71,6 +87,30 @@ mod tests {
             (i64::MIN, i64::MAX, 2, (0, 2)),
         ] {
             assert_eq!(range(start, stop, len), expected, "{start} {stop} {len}");
+        }
+    }
+
+    #[test]
+    fn every_command_that_takes_a_pattern_limits_it() {
+        let mut client = Harness::new();
+        let (long, longest) = ("x".repeat(4097), "x".repeat(4096));
+        client.run("SADD s a");
+        for line in [
+            "KEYS",
+            "SCAN 0 MATCH",
+            "SSCAN s 0 MATCH",
+            "HSCAN h 0 MATCH",
+            "ZSCAN z 0 MATCH",
+            "PUBSUB CHANNELS",
+            "PUBSUB SHARDCHANNELS",
+            "CONFIG GET",
+            "COMMAND LIST FILTERBY PATTERN",
+            "PSUBSCRIBE",
+        ] {
+            let reply = client.run(&std::format!("{line} {long}"));
+            assert_eq!(reply, "-ERR patterns have at most 4096 bytes\r\n", "{line}");
+            let reply = client.run(&std::format!("{line} {longest}"));
+            assert!(!reply.starts_with('-'), "{line} {reply}");
         }
     }
 }

@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::argument::word;
+use super::argument::{pattern, word};
 use super::error::shown;
 use super::subcommand::{self, Subcommand};
 use super::{Context, Error};
@@ -37,7 +37,8 @@ const HELP: &[&str] = &[
 ];
 
 fn get(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    let patterns: Vec<Vec<u8>> = request.iter().skip(2).map(<[u8]>::to_ascii_lowercase).collect();
+    let patterns = (2..request.len()).map(|at| Ok(pattern(request, at)?.to_ascii_lowercase()));
+    let patterns = patterns.collect::<Result<Vec<Vec<u8>>, Error>>()?;
     let is_meant = |setting: &&Setting| {
         patterns.iter().any(|pattern| glob::matches(pattern, setting.name.as_bytes()))
     };

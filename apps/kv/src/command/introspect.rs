@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::argument::{is, word};
+use super::argument::{is, pattern, word};
 use super::subcommand::{self, Subcommand};
 use super::{Command, Context, Error, Flags, GROUPS, Keys};
 use crate::frame::Request;
@@ -218,7 +218,9 @@ impl<'a> Filter<'a> {
         match () {
             () if is(kind, "MODULE") => Ok(Self::None),
             () if is(kind, "ACLCAT") => Ok(Self::Category(value)),
-            () if is(kind, "PATTERN") => Ok(Self::Pattern(value.to_ascii_lowercase())),
+            () if is(kind, "PATTERN") => {
+                Ok(Self::Pattern(pattern(request, 4)?.to_ascii_lowercase()))
+            }
             () => Err(Error::Syntax),
         }
     }

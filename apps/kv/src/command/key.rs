@@ -1,6 +1,6 @@
 //! Keys, whatever they hold: which there are, their names, and when they expire.
 
-use super::argument::{integer, is, word};
+use super::argument::{integer, is, pattern, word};
 use super::expiry::Unit;
 use super::{Command, Context, Error, Flags, Group, Keys, object};
 use crate::db::dict::Keyed;
@@ -153,7 +153,7 @@ fn existing(database: i32) -> Result<usize, Error> {
 }
 
 fn keys(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
-    let pattern = word(request, 1)?;
+    let pattern = pattern(request, 1)?;
     let open = context.reply.open();
     let mut count = 0;
     let mut cursor = 0;
@@ -208,7 +208,8 @@ impl<'a> ScanOptions<'a> {
                     return Err(Error::Syntax);
                 }
             } else if is(option, "MATCH") {
-                options.pattern = Some(value).filter(|pattern| *pattern != b"*");
+                options.pattern =
+                    Some(pattern(request, at + 1)?).filter(|pattern| *pattern != b"*");
             } else if is(option, "TYPE") && cursor_at == 1 {
                 options.type_name = Some(value);
             } else {
@@ -226,7 +227,7 @@ impl<'a> ScanOptions<'a> {
 
 fn scan(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let options = ScanOptions::read(request, 1)?;
-    let mut found = crate::reply::Reply::new(context.reply.protocol());
+    let mut found = context.reply.part();
     let mut count = 0;
     let cursor = context.store.keys.scan(options.cursor, options.count, |record| {
         let has_type = options

@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::argument::word;
+use super::argument::{pattern, word};
 use super::subcommand::{self, Subcommand};
 use super::{Command, Context, Error, Flags, Group, Keys};
 use crate::client::Session;
@@ -63,6 +63,9 @@ fn listen(
     kind: Kind,
     word: &str,
 ) -> Result<(), Error> {
+    if matches!(kind, Kind::Pattern) {
+        (1..request.len()).try_for_each(|at| pattern(request, at).map(drop))?;
+    }
     let bytes = request.iter().map(|name| 2 * name.len() + SUBSCRIPTION_BYTES).sum();
     context.store.check_reserve(bytes)?;
     let client = context.session.client.clone();
@@ -189,10 +192,11 @@ fn names(
             "unknown subcommand or wrong number of arguments for '{subcommand}'. Try PUBSUB HELP."
         )));
     }
+    let wanted = if request.len() == 3 { Some(pattern(request, 2)?) } else { None };
     let open = reply.open();
     let mut count = 0;
     for name in listeners.names() {
-        if request.get(2).is_none_or(|pattern| glob::matches(pattern, name)) {
+        if wanted.is_none_or(|pattern| glob::matches(pattern, name)) {
             reply.bulk(name);
             count += 1;
         }
