@@ -8,8 +8,6 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::time::Duration;
 
-use hashbrown::HashMap;
-
 use crate::blocked::{Blocked, Waiter};
 use crate::client::{Client, Session};
 use crate::command::{self, Command, Error, Flags, GROUPS};
@@ -69,7 +67,6 @@ pub struct Store {
     pub unix_now: Duration,
     errors_counted: u64,
     heap: Heap,
-    commands: HashMap<&'static str, &'static Command, NameHash>,
     random: u64,
 }
 
@@ -140,7 +137,6 @@ impl fmt::Debug for Store {
 impl Store {
     /// An empty store. `seed` makes hashes and random choices unforeseeable.
     pub fn new(config: Config, heap: Heap, seed: [u64; 3]) -> Self {
-        let commands = GROUPS.iter().flat_map(|group| group.commands);
         Self {
             keys: Keyspace::new(Hasher::new(seed[0], seed[1])),
             config,
@@ -157,18 +153,13 @@ impl Store {
             unix_now: Duration::ZERO,
             errors_counted: 0,
             heap,
-            commands: commands.map(|command| (command.name, command)).collect(),
             random: seed[2],
         }
     }
 
     /// The command of that name, in whatever case.
     pub fn command(&self, name: &[u8]) -> Option<&'static Command> {
-        let mut lower = [0; 32];
-        let lower = lower.get_mut(..name.len())?;
-        lower.copy_from_slice(name);
-        lower.make_ascii_lowercase();
-        self.commands.get(core::str::from_utf8(lower).ok()?).copied()
+        command::find(name)
     }
 
     /// Whether a request changes nothing, but for what has expired.
@@ -402,31 +393,4 @@ const fn next_random(state: &mut u64) -> u64 {
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     mixed ^ (mixed >> 31)
-}
-
-/// A hash for the names of commands, which nobody outside can choose.
-#[derive(Clone, Copy, Default)]
-struct NameHash;
-
-impl core::hash::BuildHasher for NameHash {
-    type Hasher = Fnv;
-
-    fn build_hasher(&self) -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-/// Fowler, Noll and Vo's hash 1a.
-struct Fnv(u64);
-
-impl core::hash::Hasher for Fnv {
-    fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
-        }
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
-    }
 }

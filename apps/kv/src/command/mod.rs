@@ -21,6 +21,7 @@ mod info;
 mod introspect;
 mod key;
 mod list;
+mod names;
 mod object;
 mod pop;
 mod pubsub;
@@ -39,6 +40,7 @@ use core::fmt;
 pub(crate) use blocking::serve_blocked;
 pub use dispatch::{execute, refuse, run};
 pub use error::{Error, shown};
+pub use names::find;
 pub use subcommand::Subcommand;
 
 use crate::client::Session;
