@@ -215,12 +215,14 @@ impl Command {
 
     /// Whether a request of so many words can be one.
     pub const fn takes(&self, words: usize) -> bool {
-        if self.arity >= 0 {
-            words == self.arity as usize
-        } else {
-            words >= self.arity.unsigned_abs() as usize
-        }
+        takes(self.arity, words)
     }
+}
+
+/// Whether so many words are what an arity says: so many, or at least so many if it is negative.
+const fn takes(arity: i32, words: usize) -> bool {
+    let least = arity.unsigned_abs() as usize;
+    if arity >= 0 { words == least } else { words >= least }
 }
 
 /// A group of commands, as the documentation of Redis has them.

@@ -2,7 +2,7 @@
 
 use super::argument::{is, word};
 use super::error::shown;
-use super::{Command, Context, Error, Run};
+use super::{Command, Context, Error, Run, takes};
 use crate::frame::Request;
 
 /// One of them.
@@ -26,11 +26,7 @@ impl Subcommand {
     }
 
     const fn takes(&self, words: usize) -> bool {
-        if self.arity >= 0 {
-            words == self.arity as usize
-        } else {
-            words >= self.arity.unsigned_abs() as usize
-        }
+        takes(self.arity, words)
     }
 }
 

@@ -96,8 +96,8 @@ impl Report {
 
     /// Something is not as it was written. A write that was under way when the machine stopped
     /// looks the same as damage to the last one that was confirmed.
-    #[must_use]
-    pub fn is_damaged(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_damaged(&self) -> bool {
         self.is_loss() || self.end.cause != Cause::Clean || self.damaged_superblocks > 0
     }
 }

@@ -373,13 +373,6 @@ impl Log {
         self.capacity_bytes().saturating_sub(self.used_bytes())
     }
 
-    /// The rest of the open record, or a record, of `bytes` can be appended now, in any number
-    /// of pieces, and committed.
-    #[must_use]
-    pub fn fits(&self, bytes: u64) -> bool {
-        self.checked_end(self.plan(), bytes).is_ok()
-    }
-
     /// What `payload_bytes` take of the ring at most, wherever they come to lie, if they are
     /// committed in `commits` steps.
     #[must_use]
@@ -394,6 +387,12 @@ fn write<D: Disk + ?Sized>(disk: &mut D, offset: u64, bytes: &[u8]) -> Result<()
 
 #[cfg(test)]
 impl Log {
+    /// The rest of the open record, or a record, of `bytes` can be appended now, in any number
+    /// of pieces, and committed.
+    pub(super) fn fits(&self, bytes: u64) -> bool {
+        self.checked_end(self.plan(), bytes).is_ok()
+    }
+
     pub(super) fn head_offset(&self) -> u64 {
         self.offset_of(self.committed.position)
     }

@@ -317,12 +317,6 @@ impl List {
         self.range(0, self.len)
     }
 
-    /// The elements from that index on.
-    #[must_use]
-    pub fn iter_from(&self, index: usize) -> Iter<'_> {
-        self.range(index, self.len)
-    }
-
     /// `len` elements from the index `start` on, or as many as there are.
     #[must_use]
     pub fn range(&self, start: usize, len: usize) -> Iter<'_> {

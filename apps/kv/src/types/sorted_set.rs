@@ -189,16 +189,6 @@ impl SortedSet {
         removed
     }
 
-    /// Takes the member that comes first out.
-    pub fn pop_first(&mut self) -> Option<(Vec<u8>, f64)> {
-        self.remove_at(0)
-    }
-
-    /// Takes the member that comes last out.
-    pub fn pop_last(&mut self) -> Option<(Vec<u8>, f64)> {
-        self.remove_at(self.len().checked_sub(1)?)
-    }
-
     /// How many members come before this one.
     #[must_use]
     pub fn rank(&self, member: &[u8]) -> Option<usize> {

@@ -167,14 +167,14 @@ fn apply(set: &mut SortedSet, model: &mut Model, step: Step) {
             for _ in 0..count {
                 let first = model.order.pop_first();
                 first.iter().for_each(|(_, member)| assert!(model.scores.remove(member).is_some()));
-                assert_eq!(set.pop_first(), first.map(|(score, member)| (member, score.0)));
+                assert_eq!(pop_first(set), first.map(|(score, member)| (member, score.0)));
             }
         }
         Step::PopLast(count) => {
             for _ in 0..count {
                 let last = model.order.pop_last();
                 last.iter().for_each(|(_, member)| assert!(model.scores.remove(member).is_some()));
-                assert_eq!(set.pop_last(), last.map(|(score, member)| (member, score.0)));
+                assert_eq!(pop_last(set), last.map(|(score, member)| (member, score.0)));
             }
         }
         Step::Ranks(rank, len) => read_ranks(set, model, at(rank), len),
@@ -339,7 +339,7 @@ fn tree_stays_sound_when_one_end_is_eaten() {
         }
         while !set.is_empty() {
             for _ in 0..3000 {
-                let popped = if is_front { set.pop_first() } else { set.pop_last() };
+                let popped = if is_front { pop_first(&mut set) } else { pop_last(&mut set) };
                 let (member, score) = popped.unwrap();
                 assert_eq!(model.remove(&member), Some(score));
             }
@@ -398,12 +398,20 @@ fn small_set_grows_up_at_its_limits() {
 fn empty_set_has_nothing() {
     let mut set = SortedSet::new(Hasher::new(1, 2));
     assert!(set.is_empty());
-    assert_eq!(set.pop_first(), None);
-    assert_eq!(set.pop_last(), None);
+    assert_eq!(pop_first(&mut set), None);
+    assert_eq!(pop_last(&mut set), None);
     assert_eq!(set.remove(b"x"), None);
     assert_eq!(set.rank(b"x"), None);
     assert_eq!(set.random(5), None);
     assert_eq!(set.range_by_rank(3, usize::MAX).next(), None);
     assert_eq!(set.remove_range(0..9, |_, _| ()), 0);
     assert_eq!(set.drain_some(9), 0);
+}
+
+fn pop_first(set: &mut SortedSet) -> Option<(Vec<u8>, f64)> {
+    set.remove_at(0)
+}
+
+fn pop_last(set: &mut SortedSet) -> Option<(Vec<u8>, f64)> {
+    set.remove_at(set.len().checked_sub(1)?)
 }
