@@ -11,11 +11,17 @@ const STREAMS: &str = "there are no streams here";
 const REPLICAS: &str = "there is one node, without replicas";
 const FORMAT: &str = "values have no form here that another server reads";
 
+const SKETCHES: &str = "there are no HyperLogLogs here";
+const PLACES: &str = "there are no geospatial indexes here";
+
 const REFUSED: &[(&[&str], &str)] = &[
     (&["EVAL", "EVALSHA", "EVAL_RO", "EVALSHA_RO", "SCRIPT"], SCRIPTS),
     (&["FCALL", "FCALL_RO", "FUNCTION"], SCRIPTS),
     (&["XADD", "XLEN", "XRANGE", "XREVRANGE", "XREAD", "XREADGROUP", "XGROUP", "XACK"], STREAMS),
     (&["XPENDING", "XCLAIM", "XAUTOCLAIM", "XDEL", "XTRIM", "XINFO", "XSETID"], STREAMS),
+    (&["PFADD", "PFCOUNT", "PFMERGE"], SKETCHES),
+    (&["GEOADD", "GEODIST", "GEOHASH", "GEOPOS", "GEOSEARCH", "GEOSEARCHSTORE"], PLACES),
+    (&["GEORADIUS", "GEORADIUS_RO", "GEORADIUSBYMEMBER", "GEORADIUSBYMEMBER_RO"], PLACES),
     (&["REPLICAOF", "SLAVEOF", "SYNC", "PSYNC", "REPLCONF", "FAILOVER"], REPLICAS),
     (&["DUMP", "RESTORE", "RESTORE-ASKING", "MIGRATE"], FORMAT),
     (&["MODULE"], "nothing can be loaded into a unikernel"),

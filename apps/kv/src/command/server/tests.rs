@@ -304,6 +304,7 @@ fn small_questions_are_answered() {
             ("ACL USERS", "*1|$7|default|"),
             ("CLUSTER INFO", "-ERR This instance has cluster support disabled|"),
             ("eval x 0", "-ERR EVAL is not offered: there is no scripting here|"),
+            ("PFADD a b", "-ERR PFADD is not offered: there are no HyperLogLogs here|"),
             ("XADD a * b c", "-ERR XADD is not offered: there are no streams here|"),
         ],
     );
