@@ -157,7 +157,8 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
 
     /// Keeps little of what came, before others run. Who sent too much gets no more than what it had.
     fn settle(&mut self) -> Result<(), End> {
-        let limit_bytes = self.server.inputs();
+        // Nothing needs no limit, and most requests leave nothing.
+        let limit_bytes = if self.inbox.is_empty() { usize::MAX } else { self.server.inputs() };
         let spans_bytes = self.parser.spans_bytes();
         if self.inbox.settle(&self.server.buffers, spans_bytes, limit_bytes).is_some() {
             return Ok(());
@@ -260,7 +261,11 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         // What it got may have been taken away from where it was.
         self.session.has_written = true;
         let (reply, start) = (result?, self.reply.len());
-        self.reply.raw(&reply);
+        self.reply.raw_owned(reply);
+        if self.reply.is_incomplete() {
+            // What it should get is taken already.
+            return Err(End::Aborted);
+        }
         hush(&mut self.session, &mut self.reply, start);
         Ok(())
     }
@@ -319,7 +324,7 @@ fn take_mail(session: &Session, reply: &mut Reply) {
     if session.client.mailbox.borrow().is_empty() {
         return;
     }
-    reply.raw(&session.client.mailbox.take());
+    reply.raw_owned(session.client.mailbox.take());
     if reply.is_incomplete() {
         session.client.kill();
     }

@@ -364,11 +364,6 @@ impl Owned {
         Request { bytes, spans: &self.spans }
     }
 
-    /// Bytes that it takes.
-    pub fn len_bytes(&self) -> usize {
-        self.bytes.len() + self.spans.len() * size_of::<Span>()
-    }
-
     pub(crate) fn clear(&mut self) {
         self.spans.clear();
     }

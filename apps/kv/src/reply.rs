@@ -135,6 +135,15 @@ impl Reply {
         }
     }
 
+    /// The same without a copy, if there is nothing yet.
+    pub fn raw_owned(&mut self, bytes: Vec<u8>) {
+        if self.bytes.is_empty() {
+            self.bytes = bytes;
+        } else {
+            self.raw(&bytes);
+        }
+    }
+
     /// Makes room for so many bytes more. If there is none, the reply is incomplete.
     pub fn reserve(&mut self, bytes: usize) -> bool {
         let is_there = bytes <= self.bytes.capacity() - self.bytes.len() || self.grow(bytes);
