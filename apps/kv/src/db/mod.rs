@@ -13,12 +13,14 @@
 //! | [`effect`] | changes as the log has them |
 //! | [`watch`] | keys that a transaction depends on |
 //! | [`eviction`] | what goes when memory is short |
+//! | `garbage` | what was removed and is freed in pieces; records that would lie better elsewhere |
 
 pub mod copy;
 mod database;
 pub mod dict;
 pub mod effect;
 pub mod eviction;
+mod garbage;
 pub mod record;
 #[cfg(test)]
 mod tests;
@@ -26,23 +28,21 @@ pub mod value;
 pub mod watch;
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::mem;
 
 use crate::command::Error;
 use crate::frame::Request;
 use database::Database;
-use dict::{Dict, Hasher, Keyed};
+use dict::{Hasher, Keyed};
 use effect::Effects;
+use garbage::Garbage;
 use record::{Record, View};
 use value::{Collection, Value};
 use watch::Watches;
 
 /// How many databases there are.
 pub const DATABASES: usize = 16;
-/// A value with more elements is not freed at once.
-const FREED_AT_ONCE: usize = 64;
 
 /// All data, and what depends on it.
 #[derive(Debug)]
@@ -78,14 +78,6 @@ pub struct Keyspace {
     garbage: Vec<Garbage>,
     /// Where [`gather`](Self::gather) goes on: a database, and a segment of its table.
     gathered: (usize, usize),
-}
-
-/// What is freed bit by bit.
-#[derive(Debug)]
-enum Garbage {
-    Value(Value),
-    Keys(Dict<Record>),
-    Expiries(BTreeSet<(u64, u64)>),
 }
 
 impl Keyspace {
@@ -505,64 +497,6 @@ impl Keyspace {
         removed
     }
 
-    /// Frees about so many elements of what was removed. Whether there is more.
-    pub fn free_some(&mut self, count: usize) -> bool {
-        let mut left = count;
-        while left > 0
-            && let Some(garbage) = self.garbage.last_mut()
-        {
-            let mut large = Vec::new();
-            let freed = match garbage {
-                Garbage::Value(value) => value.drain_some(left),
-                Garbage::Keys(keys) => {
-                    keys.drain_some_with(left, |record| large.extend(large_value(record)))
-                }
-                Garbage::Expiries(expiries) => {
-                    (0..left).take_while(|_| expiries.pop_first().is_some()).count()
-                }
-            };
-            if freed == 0 {
-                self.garbage.pop();
-            }
-            self.garbage.extend(large.into_iter().map(Garbage::Value));
-            left = left.saturating_sub(freed.max(1));
-        }
-        !self.garbage.is_empty()
-    }
-
-    /// Looks at about so many records, and copies those that would lie better in memory then. How many
-    /// it copied. Each call goes on where the last one ended.
-    pub fn gather(&mut self, would_move: fn(&[u8]) -> bool, count: usize) -> usize {
-        let (mut looked_at, mut copied) = (0, 0);
-        // Once around at most.
-        for _ in 0..=DATABASES {
-            let (database, segment) = &mut self.gathered;
-            let keys = &mut self.databases[*database].keys;
-            while looked_at < count
-                && let Some(records) = keys.segment_mut(*segment)
-            {
-                looked_at += records.len();
-                copied += records.iter_mut().filter_map(|it| it.gather(would_move)).count();
-                *segment += 1;
-            }
-            if looked_at >= count {
-                break;
-            }
-            self.gathered = ((*database + 1) % DATABASES, 0);
-        }
-        copied
-    }
-
-    /// Values, and databases, that are being freed.
-    pub fn garbage_len(&self) -> usize {
-        self.garbage.len()
-    }
-
-    /// Frees what a record has, later if it is much.
-    pub fn discard(&mut self, record: Record) {
-        self.garbage.extend(large_value(record).map(Garbage::Value));
-    }
-
     /// Removes the key if it has expired, and returns its hash.
     fn live(&mut self, key: &[u8]) -> u64 {
         let hash = self.hasher.hash(key);
@@ -592,9 +526,4 @@ impl Keyspace {
 
 fn is_expired(record: &Record, now_ms: u64) -> bool {
     record.expires_at().is_some_and(|at| at <= now_ms)
-}
-
-/// The value of a record that goes, if it is too much to be freed at once.
-fn large_value(record: Record) -> Option<Value> {
-    record.into_value().filter(|value| value.len() > FREED_AT_ONCE)
 }
