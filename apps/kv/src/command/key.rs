@@ -3,12 +3,13 @@
 use super::argument::{integer, is, pattern, word};
 use super::expiry::Unit;
 use super::{Command, Context, Error, Flags, Group, Keys, object};
+use crate::db::DATABASES;
 use crate::db::dict::Keyed;
 use crate::db::record::{Record, View};
-use crate::db::{DATABASES, Keyspace};
 use crate::frame::Request;
 use crate::glob;
 use crate::number::Decimal;
+use crate::store::Store;
 
 fn delete(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
     let keys = &mut context.store.keys;
@@ -43,7 +44,7 @@ fn rename(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> 
         return Err(Error::NoSuchKey);
     }
     if from != to {
-        move_record(&mut context.store.keys, from, to);
+        move_record(context.store, from, to)?;
     }
     context.reply.ok();
     Ok(())
@@ -57,18 +58,29 @@ fn rename_if_absent(context: &mut Context<'_>, request: Request<'_>) -> Result<(
     }
     let is_absent = !keys.contains(to);
     if is_absent {
-        move_record(keys, from, to);
+        move_record(context.store, from, to)?;
     }
     context.reply.integer(i64::from(is_absent));
     Ok(())
 }
 
-fn move_record(keys: &mut Keyspace, from: &[u8], to: &[u8]) {
+/// Whether all of a key's value finds room in the log, which is told it where it gets another place.
+fn check_whole(store: &mut Store, key: &[u8]) -> Result<(), Error> {
+    let bytes = store.keys.peek(key).map_or(0, Record::encoded_bytes);
+    store.check_room(usize::try_from(bytes).unwrap_or(usize::MAX))
+}
+
+fn move_record(store: &mut Store, from: &[u8], to: &[u8]) -> Result<(), Error> {
+    if store.keys.effects.is_compacting {
+        check_whole(store, from)?;
+    }
+    let keys = &mut store.keys;
     if let Some(record) = keys.take(from) {
         keys.insert(record.renamed(to));
         keys.changed(to);
         keys.log_rename(from, to);
     }
+    Ok(())
 }
 
 fn copy(context: &mut Context<'_>, request: Request<'_>) -> Result<(), Error> {
@@ -125,6 +137,10 @@ fn move_to_database(context: &mut Context<'_>, request: Request<'_>) -> Result<(
     keys.select(database);
     let is_taken = keys.contains(key);
     keys.select(here);
+    if !is_taken {
+        check_whole(context.store, key)?;
+    }
+    let keys = &mut context.store.keys;
     let record = if is_taken { None } else { keys.take(key) };
     let is_moved = record.is_some();
     if let Some(record) = record {
