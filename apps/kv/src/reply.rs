@@ -231,11 +231,6 @@ impl Reply {
         }
     }
 
-    /// An integer as a string.
-    pub fn bulk_integer(&mut self, number: i64) {
-        self.bulk(Decimal::of(number).as_bytes());
-    }
-
     /// A text for people; a verbatim string in RESP3.
     pub fn verbatim(&mut self, text: &str) {
         match self.protocol {
@@ -275,14 +270,6 @@ impl Reply {
                 self.raw(text.as_bytes());
                 self.raw(b"\r\n");
             }
-        }
-    }
-
-    /// True or false; 1 or 0 in RESP2.
-    pub fn boolean(&mut self, value: bool) {
-        match self.protocol {
-            Protocol::Resp2 => self.integer(i64::from(value)),
-            Protocol::Resp3 => self.raw(if value { b"#t\r\n" } else { b"#f\r\n" }),
         }
     }
 
@@ -365,7 +352,7 @@ mod tests {
     #[test]
     fn both_versions_are_written_as_specified() {
         type Write = fn(&mut Reply);
-        let cases: [(Write, &str, &str); 12] = [
+        let cases: [(Write, &str, &str); 11] = [
             (|r| r.ok(), "+OK\r\n", "+OK\r\n"),
             (|r| r.error("ERR a\r\nb"), "-ERR a  b\r\n", "-ERR a  b\r\n"),
             (|r| r.integer(-5), ":-5\r\n", ":-5\r\n"),
@@ -373,7 +360,6 @@ mod tests {
             (|r| r.null(), "$-1\r\n", "_\r\n"),
             (|r| r.null_array(), "*-1\r\n", "_\r\n"),
             (|r| r.double(1.5), "$3\r\n1.5\r\n", ",1.5\r\n"),
-            (|r| r.boolean(true), ":1\r\n", "#t\r\n"),
             (|r| r.map(2), "*4\r\n", "%2\r\n"),
             (|r| r.set(2), "*2\r\n", "~2\r\n"),
             (|r| r.push(3), "*3\r\n", ">3\r\n"),

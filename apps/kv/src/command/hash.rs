@@ -1,8 +1,8 @@
 //! Hashes: `HSET`, `HGET` and their relatives.
 
 use super::argument::{integer, is, word};
-use super::key::{ScanOptions, write_scan};
 use super::sample::{self, Count};
+use super::scan::{ScanOptions, write_scan};
 use super::{Command, Context, Error, Flags, Group, Keys};
 use crate::db::Keyspace;
 use crate::db::value::Collection;

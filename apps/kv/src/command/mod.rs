@@ -11,8 +11,10 @@ mod blocking;
 mod client;
 mod configuration;
 mod connection;
+mod database;
 mod dispatch;
 mod error;
+mod expire;
 mod expiry;
 #[cfg(test)]
 pub(crate) mod harness;
@@ -27,6 +29,7 @@ mod pop;
 mod pubsub;
 mod refused;
 mod sample;
+mod scan;
 mod server;
 mod set;
 mod sort;
@@ -239,6 +242,11 @@ pub struct Group {
 pub const GROUPS: &[Group] = &[
     string::GROUP,
     key::GROUP,
+    scan::GROUP,
+    expire::GROUP,
+    database::KEYS,
+    database::SERVER,
+    database::CONNECTION,
     list::GROUP,
     blocking::LISTS,
     blocking::SORTED_SETS,

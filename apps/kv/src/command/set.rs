@@ -6,8 +6,8 @@ use alloc::vec::Vec;
 
 use super::argument::{positive, word};
 use super::hash::read_scan;
-use super::key::write_scan;
 use super::sample::{self, Count};
+use super::scan::write_scan;
 use super::{Command, Context, Error, Flags, Group, Keys};
 use crate::db::Keyspace;
 use crate::db::copy::Parts;

@@ -191,7 +191,7 @@ fn get_and_expire(context: &mut Context<'_>, request: Request<'_>) -> Result<(),
     let expires_at = lifetime.expires_at(context, request, "getex")?;
     context.reply.bulk_or_null(context.store.keys.string(key)?);
     if request.len() > 2 {
-        super::key::change_expiry(context, key, expires_at);
+        super::expire::change_expiry(context, key, expires_at);
     }
     Ok(())
 }

@@ -22,8 +22,8 @@ use core::ops::Range;
 
 use super::argument::{is, word};
 use super::hash::read_scan;
-use super::key::write_scan;
 use super::sample::{self, Count};
+use super::scan::write_scan;
 use super::{Context, Error};
 use crate::db::Keyspace;
 use crate::db::copy::Parts;
