@@ -14,6 +14,7 @@ use core::task::Poll;
 use crate::blocked::Waiter;
 use crate::client::{Client, Replies, Session};
 use crate::frame::{Limits, Parser, Progress};
+use crate::gate::Ticket;
 use crate::inbox::Inbox;
 use crate::reply::Reply;
 use crate::server::Server;
@@ -50,13 +51,14 @@ pub(crate) struct Connection<'a, D: Disk, C: Clock, S> {
     parser: Parser,
     inbox: Inbox,
     reply: Reply,
+    ticket: Ticket,
 }
 
 impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     pub(crate) fn new(server: &'a Server<D, C>, stream: S, session: Session) -> Self {
         let reply = server.reply();
         let (parser, inbox) = (Parser::default(), Inbox::default());
-        Self { server, stream, session, parser, inbox, reply }
+        Self { server, stream, session, parser, inbox, reply, ticket: Ticket::default() }
     }
 
     /// Serves it to its end.
@@ -187,7 +189,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         if self.server.must_commit() {
             let has_written = self.session.has_written;
             // Who only reads is answered all the same: reading goes on while a device fails.
-            if let (Err(error), true) = (self.server.committed().await, has_written) {
+            if let (Err(error), true) = (self.server.committed(&self.ticket).await, has_written) {
                 // What was done is not on the disk, so none of its replies is true.
                 self.reply.truncate(0);
                 self.reply.error(format_args!("MISCONF Errors writing to the AOF file: {error}"));

@@ -14,7 +14,7 @@ use crate::command;
 use crate::config::{Config, Heap};
 use crate::connection::Connection;
 use crate::frame::Request;
-use crate::gate::Gate;
+use crate::gate::{Gate, Ticket};
 use crate::inbox::Buffers;
 use crate::journal::{Journal, LoadError, Loaded};
 use crate::log::{LogError, OpenError, Options, Report};
@@ -214,8 +214,8 @@ impl<D: Disk, C: Clock> Server<D, C> {
     }
 
     /// Waits until everything is durable that was done so far.
-    pub(crate) async fn committed(&self) -> Result<(), LogError> {
-        self.gate.pass(|| self.store.borrow().stats.commands, || self.commit()).await
+    pub(crate) async fn committed(&self, ticket: &Ticket) -> Result<(), LogError> {
+        self.gate.pass(ticket, || self.store.borrow().stats.commands, || self.commit()).await
     }
 
     /// Makes everything durable that was done so far.

@@ -239,9 +239,9 @@ impl World {
         }
     }
 
-    /// Rounds until nothing more happens.
+    /// Rounds until nothing more happens. A commit may wait for some dozens.
     pub fn settle(&mut self) {
-        (0..10).for_each(|_| self.round());
+        (0..100).for_each(|_| self.round());
     }
 
     pub fn advance(&mut self, by: Duration) {

@@ -1,6 +1,6 @@
 //! The store and Redis itself are sent the same random commands, and shall reply the same.
 //!
-//! `NABLA_KV_COMMANDS` says how many, and `NABLA_KV_SEED` which: a failure names its seed. After a
+//! `NABLA_KV_COMMANDS` says how many, and `NABLA_KV_SEED` which: other seeds find what this one does not. After a
 //! difference both are emptied and the run goes on, so that one run tells several.
 
 mod grammar;
@@ -13,7 +13,6 @@ mod wire;
 
 use std::env;
 use std::process::Command;
-use std::time::SystemTime;
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -44,9 +43,9 @@ fn setting(name: &str, default: u64) -> u64 {
     env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// The same each time if nothing is said, so that a run of all tests tells of this tree and not of chance.
 fn seed() -> u64 {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    setting("NABLA_KV_SEED", now.as_nanos() as u64)
+    setting("NABLA_KV_SEED", 1)
 }
 
 /// The case: the replies are those of Redis.
