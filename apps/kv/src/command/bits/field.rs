@@ -58,8 +58,8 @@ pub(super) fn change(context: &mut Context<'_>, request: Request<'_>) -> Result<
     let grows = bytes.map_or(0, <[u8]>::len) < needed.unwrap_or(0);
     // Until one has changed something, all see the string as it is.
     let bytes = bytes.unwrap_or_default();
-    let is_changed =
-        grows || steps.iter().any(|step| step.is_write() && step.fitting(bytes).is_some());
+    let changes = |step: &Step| step.fitting(bytes).is_some_and(|new| new != step.old(bytes));
+    let is_changed = grows || steps.iter().any(changes);
     let results: Vec<Option<i64>> = match needed.filter(|_| is_changed) {
         None => steps.iter().map(|step| step.result(bytes)).collect(),
         Some(needed) => {

@@ -519,3 +519,23 @@ proptest! {
         client.check_replay();
     }
 }
+
+#[test]
+fn bits_that_stay_as_they_are_break_no_transaction() {
+    let mut client = Harness::new();
+    client.run("SET a abc");
+    for (line, reply) in [
+        ("SETBIT a 0 0", "*1\r\n+PONG\r\n"),
+        ("BITFIELD a SET u8 #0 97 INCRBY u8 #1 0", "*1\r\n+PONG\r\n"),
+        ("BITFIELD a OVERFLOW FAIL INCRBY u8 #0 255", "*1\r\n+PONG\r\n"),
+        ("BITFIELD a SET u8 #0 98", "*-1\r\n"),
+        ("SETBIT a 0 1", "*-1\r\n"),
+    ] {
+        client.run("WATCH a");
+        client.run(line);
+        client.run("MULTI");
+        client.run("PING");
+        assert_eq!(client.run("EXEC"), reply, "{line}");
+    }
+    client.check_replay();
+}
