@@ -16,6 +16,7 @@ use core::mem::size_of;
 pub use self::item::Item;
 use super::packed::{self, Packed};
 use crate::db::dict::{Dict, Hasher, Keyed, scale};
+use crate::number;
 
 /// What a member adds to [`Set::encoded_bytes`] beside its bytes.
 const MEMBER_HEAD_BYTES: u64 = 9;
@@ -116,9 +117,8 @@ impl Set {
     /// Whether this is a member.
     pub fn contains(&self, member: &[u8]) -> bool {
         match &self.members {
-            Members::Integers(integers) => {
-                item::parse(member).is_some_and(|integer| integers.binary_search(&integer).is_ok())
-            }
+            Members::Integers(integers) => number::integer(member)
+                .is_some_and(|integer| integers.binary_search(&integer).is_ok()),
             Members::Packed(packed) => packed.iter().any(|other| other == member),
             Members::Table(table) => table.get(member).is_some(),
         }
@@ -247,7 +247,7 @@ impl Default for Set {
 struct Unfit;
 
 fn insert_integer(integers: &mut Vec<i64>, member: &[u8], limits: &Limits) -> Result<bool, Unfit> {
-    let integer = item::parse(member).ok_or(Unfit)?;
+    let integer = number::integer(member).ok_or(Unfit)?;
     let Err(place) = integers.binary_search(&integer) else { return Ok(false) };
     if integers.len() >= limits.integers {
         return Err(Unfit);
@@ -260,7 +260,7 @@ fn insert_integer(integers: &mut Vec<i64>, member: &[u8], limits: &Limits) -> Re
 }
 
 fn remove_integer(integers: &mut Vec<i64>, member: &[u8]) -> bool {
-    let place = item::parse(member).map(|integer| integers.binary_search(&integer));
+    let place = number::integer(member).map(|integer| integers.binary_search(&integer));
     let Some(Ok(place)) = place else { return false };
     integers.remove(place);
     if integers.capacity() > 2 * integers.len() + 8 {

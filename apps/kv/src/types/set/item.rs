@@ -3,8 +3,7 @@
 use core::cmp::Ordering;
 use core::ops::Deref;
 
-/// The digits of the longest integer and its sign.
-const INTEGER_BYTES: usize = 20;
+use crate::number::Decimal;
 
 /// A member of a set. It is a byte string, which an integer is rendered to without an allocation.
 #[derive(Debug, Clone, Copy)]
@@ -13,11 +12,7 @@ pub struct Item<'a>(Form<'a>);
 #[derive(Debug, Clone, Copy)]
 enum Form<'a> {
     Bytes(&'a [u8]),
-    /// The digits stand at the end, from `start` on.
-    Digits {
-        buffer: [u8; INTEGER_BYTES],
-        start: u8,
-    },
+    Integer(Decimal),
 }
 
 impl<'a> From<&'a [u8]> for Item<'a> {
@@ -28,19 +23,7 @@ impl<'a> From<&'a [u8]> for Item<'a> {
 
 impl From<i64> for Item<'_> {
     fn from(integer: i64) -> Self {
-        let (mut buffer, mut start) = ([b'0'; INTEGER_BYTES], INTEGER_BYTES - 1);
-        let mut rest = integer.unsigned_abs();
-        buffer[start] += (rest % 10) as u8;
-        while rest >= 10 {
-            rest /= 10;
-            start -= 1;
-            buffer[start] += (rest % 10) as u8;
-        }
-        if integer < 0 {
-            start -= 1;
-            buffer[start] = b'-';
-        }
-        Item(Form::Digits { buffer, start: start as u8 })
+        Item(Form::Integer(Decimal::of(integer)))
     }
 }
 
@@ -50,7 +33,7 @@ impl Deref for Item<'_> {
     fn deref(&self) -> &[u8] {
         match &self.0 {
             Form::Bytes(bytes) => bytes,
-            Form::Digits { buffer, start } => &buffer[usize::from(*start)..],
+            Form::Integer(decimal) => decimal.as_bytes(),
         }
     }
 }
@@ -75,16 +58,6 @@ impl Ord for Item<'_> {
     }
 }
 
-/// The integer that is rendered to exactly these bytes.
-pub(super) fn parse(bytes: &[u8]) -> Option<i64> {
-    if bytes.len() > INTEGER_BYTES {
-        return None;
-    }
-    let integer: i64 = core::str::from_utf8(bytes).ok()?.parse().ok()?;
-    // Signs and zeros that are not needed would be lost.
-    (*Item::from(integer) == *bytes).then_some(integer)
-}
-
 #[cfg(test)]
 mod tests {
     use std::string::ToString;
@@ -92,6 +65,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::number::integer as parse;
 
     #[test]
     fn extremes_keep_their_digits() {

@@ -151,7 +151,7 @@ fn integers_come_in_order() {
     for text in ["10", "-9223372036854775808", "9", "9223372036854775807", "-1", "0"] {
         insert(&mut set, text);
     }
-    let all: Vec<i64> = set.iter().map(|item| item::parse(&item).unwrap()).collect();
+    let all: Vec<i64> = set.iter().map(|item| number::integer(&item).unwrap()).collect();
     assert_eq!(all, [i64::MIN, -1, 0, 9, 10, i64::MAX]);
 }
 
