@@ -3,7 +3,6 @@
 mod blank;
 mod pack;
 mod refresh;
-mod tree;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,13 +11,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
+use site_image::tree::Tree;
 
 pub(crate) use blank::{check_size, keep};
 pub(crate) use refresh::refresh;
 
 use crate::{explain, size, unexpected};
 use pack::Unfinished;
-use tree::Tree;
 
 const USAGE: &str = "\
 Usage: cargo xtask image FOLDER -o FILE.img [--force]

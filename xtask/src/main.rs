@@ -11,7 +11,6 @@ mod image;
 mod inspect;
 mod packages;
 mod run;
-mod size;
 mod suggestion;
 mod test;
 mod tidy;
@@ -20,6 +19,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
+use site_image::size;
 
 const OVERVIEW: &str = "\
 Unikernels as processes: build them, run them, look at them.

@@ -1,9 +1,12 @@
 //! Folders to images and what is refused.
 
+use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
+
+use site_image::tree::Kind;
 
 use super::*;
 use crate::image::refresh;
