@@ -187,6 +187,11 @@ pub fn prepare(options: Options, say: &mut dyn FnMut(&str)) -> Result<Prepared, 
 }
 
 impl Prepared {
+    /// The names of the system calls that the guest's policy permits with some arguments.
+    pub fn calls(&self) -> impl Iterator<Item = &'static str> {
+        self.policy.rules().iter().map(|rule| rule.call.name())
+    }
+
     /// Starts the guest, and comes back as [`run`] does. In the guest's process, and in those of its
     /// gateways, all descriptors are closed that are not theirs; not in the supervisor's. The process has
     /// one thread.
