@@ -111,7 +111,17 @@ impl<'a> Runtime<'a> {
         Ok(finish(into_console(command.arg(&bundle.id), bundle)?).is_ok())
     }
 
-    /// A command that starts a container, with the runtime killed after a while if it is not done;
+    /// Deletes a container by force, with the runtime killed after a while if it is not done; whether
+    /// it was done.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn delete_killed(&self, bundle: &Bundle, limit: Duration) -> Result<bool> {
+        let mut command = self.killed(limit, &["delete", "--force", &bundle.id]);
+        Ok(finish(into_console(&mut command, bundle)?).is_ok())
+    }
+
+    /// Starts a container, with the runtime killed after a while if it is not done;
     /// whether it was done.
     ///
     /// # Errors

@@ -148,19 +148,17 @@ impl<'a> Containerd<'a> {
 
     /// The words for `ctr run` with options, an image, an id, and the whole command if it is not
     /// the image's.
-    pub fn container<'w>(
+    pub fn container(
         &self,
-        options: &[&'w str],
-        image: &'w Image,
-        id: &'w str,
-        command: &[&'w str],
-    ) -> Vec<std::borrow::Cow<'w, str>> {
-        let mut words: Vec<std::borrow::Cow<'w, str>> =
-            vec!["run".into(), "--runtime=io.containerd.runc.v2".into()];
-        words.push(format!("--runc-binary={}", self.runtime.display()).into());
-        words.extend(options.iter().map(|word| (*word).into()));
-        words.extend([(&*image.reference).into(), id.into()]);
-        words.extend(command.iter().map(|word| (*word).into()));
+        options: &[&str],
+        image: &Image,
+        id: &str,
+        command: &[&str],
+    ) -> Vec<String> {
+        let mut words = vec!["run".to_owned(), "--runtime=io.containerd.runc.v2".to_owned()];
+        words.push(format!("--runc-binary={}", self.runtime.display()));
+        let rest = [options, &[&*image.reference, id], command].concat();
+        words.extend(rest.into_iter().map(str::to_owned));
         words
     }
 }

@@ -160,20 +160,19 @@ impl<'a> Podman<'a> {
     }
 
     /// The words for `podman run` or `create` with options, an image and arguments.
-    pub fn container<'w>(
+    pub fn container(
         &self,
-        verb: &'w str,
-        options: &[&'w str],
-        image: &'w Image,
-        arguments: &[&'w str],
-    ) -> Vec<std::borrow::Cow<'w, str>> {
-        let mut words: Vec<std::borrow::Cow<'w, str>> = vec![verb.into()];
+        verb: &str,
+        options: &[&str],
+        image: &Image,
+        arguments: &[&str],
+    ) -> Vec<String> {
+        let mut words = vec![verb.to_owned()];
         if !self.is_rootless {
-            words.push(format!("--cgroup-parent={}", self.sandbox.cgroup()).into());
+            words.push(format!("--cgroup-parent={}", self.sandbox.cgroup()));
         }
-        words.extend(options.iter().map(|word| (*word).into()));
-        words.push((&*image.reference).into());
-        words.extend(arguments.iter().map(|word| (*word).into()));
+        let rest = [options, &[&*image.reference], arguments].concat();
+        words.extend(rest.into_iter().map(str::to_owned));
         words
     }
 }

@@ -13,6 +13,7 @@ mod jail;
 mod kv;
 mod lossy;
 mod network;
+mod oci;
 mod offload;
 mod optional;
 mod ring;
@@ -29,7 +30,7 @@ use suite::{Binaries, Need};
 /// One test.
 pub(crate) struct Case {
     name: String,
-    needs: &'static [Need],
+    needs: Vec<Need>,
     body: Body,
 }
 
@@ -41,12 +42,12 @@ impl Case {
         name: impl Into<String>,
         body: impl FnOnce(&Binaries) -> Result<()> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), needs: &[], body: Box::new(body) }
+        Self { name: name.into(), needs: Vec::new(), body: Box::new(body) }
     }
 
-    /// A test that is skipped where a need is not met.
-    pub(crate) fn with_needs(mut self, needs: &'static [Need]) -> Self {
-        self.needs = needs;
+    /// A test that is skipped where a need is not met, besides those that it has already.
+    pub(crate) fn with_needs(mut self, needs: &[Need]) -> Self {
+        self.needs.extend_from_slice(needs);
         self
     }
 }
@@ -82,6 +83,7 @@ fn main() -> ExitCode {
         .chain(httpd::cases())
         .chain(inetd::cases())
         .chain(kv::cases())
+        .chain(oci::cases())
         .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let trials = cases.filter(asked).map(|case| trial(case, Arc::clone(&binaries))).collect();
