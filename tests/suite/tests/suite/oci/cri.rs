@@ -61,10 +61,10 @@ fn pod(binaries: &Binaries) -> Result<()> {
     for step in ["RunPodSandbox", "ExecSync", "StopContainer", "RemovePodSandbox"] {
         ensure!(steps.contains(&format!("\"step\":\"{step}\"")), "no {step}: {steps}");
     }
-    // The bridge stays, as it does with any runtime.
+    // The bridge and the allocator's folder stay, as they do with any runtime.
     before.nothing_more(&sandbox, |line| {
         line == "interface nabla0"
-            || line.starts_with("file /run/containerd/")
             || line.starts_with("file /run/nabla-ipam")
+            || super::ctr::is_containerds(line)
     })
 }

@@ -85,9 +85,13 @@ fn on_host(binaries: &Binaries) -> Result<()> {
     before.nothing_more(&sandbox, is_containerds)
 }
 
-/// Threads of the daemon do not show; folders of a namespace stay.
-fn is_containerds(line: &str) -> bool {
-    line.starts_with("file /run/containerd/runc") || line.starts_with("file /run/containerd/s")
+/// Folders that containerd and its shims make with the first container and keep, without those of
+/// containers.
+pub(super) fn is_containerds(line: &str) -> bool {
+    let Some(rest) = line.strip_prefix("file /run/containerd") else { return false };
+    // The last is the folder of a namespace.
+    matches!(rest, "" | "/fifo" | "/runc" | "/s" | "/io.containerd.grpc.v1.cri")
+        || rest.strip_prefix("/runc/").is_some_and(|name| !name.contains('/'))
 }
 
 fn over_restart(binaries: &Binaries) -> Result<()> {
