@@ -15,11 +15,10 @@ use crate::needs::find;
 use crate::{Need, Outcome, Running};
 
 /// What it takes.
-pub const NEEDS: [Need; 5] = [
+pub const NEEDS: [Need; 4] = [
     Need::Program("podman", "podman"),
     Need::Program("conmon", "conmon"),
     Need::Program("iptables", "iptables"),
-    Need::Program("nft", "nftables"),
     Need::File("/usr/lib/podman/netavark"),
 ];
 

@@ -8,10 +8,10 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use suite::oci::containerd::NEEDS;
 use suite::oci::sandbox::succeeded;
-use suite::oci::{Containerd, Sandbox, Traces};
+use suite::oci::{Containerd, Contents, Image, Sandbox, Traces};
 use suite::{Binaries, Need, Running};
 
-use super::{image_of, web};
+use super::web;
 use crate::Case;
 
 const PROTOC: &[Need] = &[Need::Program("protoc", "protobuf-compiler")];
@@ -44,7 +44,12 @@ fn pod(binaries: &Binaries) -> Result<()> {
     let pause = super::ctr::pause(binaries, &sandbox)?;
     let containerd = Containerd::start(&sandbox, &binaries.runtime(), &pause)?;
     let web = web(binaries, &sandbox)?;
-    let inetd = image_of(&sandbox, "inetd", &binaries.app("inetd"))?;
+    let contents = Contents {
+        files: &[("inetd", &binaries.app("inetd"))],
+        entrypoint: &["/inetd"],
+        environment: &["NABLA_MEMORY=16M", "NABLA_PUBLISH=7"],
+    };
+    let inetd = Image::write(sandbox.folder(), "inetd", &contents)?;
     for image in [&pause, &web, &inetd] {
         containerd.import(image)?;
     }

@@ -61,7 +61,7 @@ impl Place {
         Description {
             root: &self.root,
             words: &["/httpd"],
-            environment: &["NABLA_MEMORY=16M"],
+            environment: &["NABLA_MEMORY=16M", "NABLA_PUBLISH=80"],
             network: Some("one"),
         }
     }

@@ -34,7 +34,7 @@ fn at_once(binaries: &Binaries) -> Result<()> {
         let description = Description {
             root: &root,
             words: &["/httpd"],
-            environment: &["NABLA_MEMORY=16M"],
+            environment: &["NABLA_MEMORY=16M", "NABLA_PUBLISH=80"],
             network: Some(name),
         };
         let bundle = runtime.bundle(name, description)?;
