@@ -42,6 +42,8 @@ use tender::{descriptors, device, message};
 use crate::plan::{self, Answer, Attachment, Network, Plan, Wish};
 use workload::{Entrypoint, Workload};
 
+/// Stands before a reason of ours, which libcontainer puts into words of its own.
+pub(crate) const REASON: char = '\u{1e}';
 /// More of a resolv.conf is not read.
 const RESOLV_CONF_MAX_BYTES: u64 = 64 << 10;
 
@@ -62,7 +64,8 @@ impl Unikernel {
 impl Executor for Unikernel {
     /// Part of `create`, so that the engine hears of a wrong entrypoint then.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let wrong = |error| ExecutorValidationError::ArgValidationError(format!("{error:#}"));
+        let wrong =
+            |error| ExecutorValidationError::ArgValidationError(format!("{REASON}{error:#}"));
         Entrypoint::of(spec).map(drop).map_err(wrong)
     }
 
