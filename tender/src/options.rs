@@ -138,8 +138,8 @@ calls it. If an option is given twice the last one counts, but for --publish and
 Options:
   --mem=MB                        memory of the guest in megabytes (default {memory}); the host gives
                                   it page by page, when the guest first uses it
-  --env=VARIABLE=VALUE            a variable of the guest's environment, of which nothing else is in it;
-                                  for guests that read it (the feature `environment` in --inspect)
+  --env=VARIABLE=VALUE            a variable for the guest, which gets no others; for guests that
+                                  read variables (the feature `environment` in --inspect)
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
                                   an unprivileged user; gateways, too. By default for guests with a
@@ -156,8 +156,8 @@ Options:
 
 The guest's console is standard output; it has no input.
 
-SIGINT, SIGTERM and SIGHUP end the guest; one that heeds it (the feature `shutdown`) is asked to, and
-ended by the next one. SIGQUIT ends it at once.
+SIGINT, SIGTERM and SIGHUP end the guest; one that ends in order (the feature `shutdown`) is asked
+to by the first of them, and ended by the next. SIGQUIT ends it at once.
 
 The tender's exit status is the guest's: 0 to 254, or 255 if it aborted. A guest that violates
 its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139);

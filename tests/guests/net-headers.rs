@@ -8,8 +8,8 @@ extern crate alloc;
 
 use core::slice;
 
-use guest_rt::internal::raw_hypercall;
 use guest_rt::internal::FEATURES;
+use guest_rt::internal::raw_hypercall;
 use guest_rt::internal::solo5_sys::extension::{Extension, Features};
 use guest_rt::internal::solo5_sys::layout::{EXTENSION_PAGE, PAGE_BYTES};
 use guest_rt::internal::solo5_sys::virtio_net::{FRAME_BYTES_MAX, HEADER_BYTES, Header};

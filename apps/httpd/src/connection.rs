@@ -52,13 +52,17 @@ pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
             let until = end.min(soon);
             let first = poll_fn(|context| match stream.poll_readable(context) {
                 Poll::Ready(outcome) => Poll::Ready(Ok(Some(outcome))),
-                Poll::Pending if stream.poll_shutdown(context).is_ready() => {
-                    Poll::Ready(Ok(None))
-                }
+                Poll::Pending if stream.poll_shutdown(context).is_ready() => Poll::Ready(Ok(None)),
                 Poll::Pending => watchdog.poll_elapsed(until, context).map(Err),
             });
             match first.await {
-                Ok(None) => return part(&server, &mut stream, &mut watchdog).await,
+                Ok(None) => {
+                    // In a box, as the others are; without memory for it there is no time either.
+                    let parting = boxed(part(&server, &mut stream, &mut watchdog));
+                    return if let Some(parting) = parting {
+                        parting.await
+                    };
+                }
                 Ok(Some(Ok(()))) => {
                     let Some(attended) = attend(&server, &mut stream, &mut watchdog) else {
                         return turn_away(&server, stream);

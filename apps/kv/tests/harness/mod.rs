@@ -96,6 +96,9 @@ pub struct Wire {
     pub client_closed: bool,
     pub from_server: Vec<u8>,
     pub is_aborted: bool,
+    /// Whether the server ends, which is when it may wait for acknowledgements.
+    pub may_flush: bool,
+    pub is_unacknowledged: bool,
     /// What the client still takes.
     pub room: usize,
 }
@@ -141,7 +144,12 @@ impl Write for ServerEnd {
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {
-        panic!("the server has promised not to flush");
+        assert!(self.0.borrow().may_flush, "the server has promised not to flush");
+        std::future::poll_fn(|_| match self.0.borrow().is_unacknowledged {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        })
+        .await
     }
 }
 
@@ -218,6 +226,8 @@ impl World {
             client_closed: false,
             from_server: Vec::new(),
             is_aborted: false,
+            may_flush: false,
+            is_unacknowledged: false,
             room: usize::MAX,
         }));
         let task = Rc::clone(&self.server).serve(ServerEnd(Rc::clone(&wire)));

@@ -4,6 +4,7 @@
 mod behaviours;
 mod confinement;
 mod economy;
+mod environment;
 mod hostile;
 mod httpd;
 mod idle;
@@ -16,6 +17,7 @@ mod network;
 mod offload;
 mod optional;
 mod ring;
+mod shutdown;
 mod solo5;
 mod xtask;
 
@@ -72,6 +74,8 @@ fn main() -> ExitCode {
         .chain(confinement::cases())
         .chain(economy::cases())
         .chain(jail::cases())
+        .chain(environment::cases())
+        .chain(shutdown::cases())
         .chain(network::cases())
         .chain(ipv6::cases())
         .chain(lossy::cases())
