@@ -44,6 +44,9 @@ const BACKLOG: usize = 1024;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often it looks whether they are done.
 const SHUTDOWN_ROUND: Duration = Duration::from_millis(5);
+/// How often it tries again to write the last changes, and after how long: the log rests for a second after a failure.
+const COMMIT_RETRIES: usize = 2;
+const COMMIT_PAUSE: Duration = Duration::from_millis(1100);
 const NO_DEVICE: &str = "there is no disk for the data: --block:data=FILE attaches one (cargo xtask image --blank 1G -o \
      kv.img makes it), and --volatile keeps the data in memory only";
 
@@ -94,7 +97,14 @@ async fn end_when_asked(server: &Server<Device, GuestClock>) -> Result<(), Strin
         let clients = server.clients();
         log::warn!("{clients} clients are cut off, as {SHUTDOWN_TIMEOUT:?} have passed");
     }
-    server.commit_all().map_err(|error| {
+    let mut outcome = server.commit_all();
+    for _ in 0..COMMIT_RETRIES {
+        if outcome.is_err() {
+            time::sleep(COMMIT_PAUSE).await;
+            outcome = server.commit_all();
+        }
+    }
+    outcome.map_err(|error| {
         format!("the last changes are lost, as the log cannot be written: {error}")
     })?;
     log::info!("all is written: the end");

@@ -356,10 +356,7 @@ fn a_server_that_ends_does_what_it_was_asked_and_no_more() {
     slow.wire.borrow_mut().room = 0;
     assert_eq!(world.run(&slow, "PING"), "");
     busy.send("SET a 1\r\nINCR a\r\n");
-    for client in [&idle, &busy, &blocked, &slow] {
-        client.wire.borrow_mut().may_flush = true;
-    }
-    world.server.end();
+    world.end();
     world.settle();
     assert_eq!(busy.take(), "+OK\r\n:2\r\n");
     assert_eq!(blocked.take(), "");
@@ -375,8 +372,6 @@ fn a_server_that_ends_does_what_it_was_asked_and_no_more() {
     assert!(world.is_over(&slow));
     // Who comes late is not served any more.
     let late = world.connect();
-    late.wire.borrow_mut().may_flush = true;
-    world.settle();
     assert!(world.is_over(&late));
     assert!(world.server.commit_all().is_ok());
 }
@@ -390,6 +385,7 @@ fn what_is_not_committed_yet_is_at_the_end() {
     world.run(&client, "SET b 1");
     assert!(world.server.commit_all().is_err());
     world.disk.fails.set(false);
+    world.clock.advance(Duration::from_secs(1));
     assert!(world.server.commit_all().is_ok());
     let mut again = World::on(world.disk.clone(), config());
     let client = again.connect();
