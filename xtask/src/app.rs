@@ -95,18 +95,57 @@ impl App {
     }
 }
 
-/// Builds the tender and returns its path. It is always optimised, and static where that is
-/// possible: it is no part of the app, and its start is a part of every app's.
+/// A program of the host that starts unikernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starter {
+    /// The tender, for the command line.
+    Tender,
+    /// The runtime that container engines call.
+    Runnc,
+}
+
+impl Starter {
+    /// The name of its package and of its binary.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tender => "tender",
+            Self::Runnc => "runnc",
+        }
+    }
+
+    fn duty(self) -> &'static str {
+        match self {
+            Self::Tender => "which loads and confines unikernels",
+            Self::Runnc => "which container engines start unikernels with",
+        }
+    }
+
+    /// Where it is, whether it is built or not.
+    pub(crate) fn path(self, ours: &Workspace) -> PathBuf {
+        ours.binaries(Profile::Release).join(self.name())
+    }
+
+    /// Builds it and returns its path. It is always optimised, and static where that is possible: it
+    /// is no part of the app, and its start is a part of every app's.
+    ///
+    /// # Errors
+    /// If it does not compile.
+    pub(crate) fn build(self, ours: &Workspace) -> Result<PathBuf> {
+        let path = self.path(ours);
+        if !path.exists() {
+            eprintln!("building {}, {} (once)", self.name(), self.duty());
+        }
+        cargo::build_static(&ours.root, self.name())?;
+        Ok(path)
+    }
+}
+
+/// Builds the tender and returns its path.
 ///
 /// # Errors
 /// If it does not compile.
 pub(crate) fn build_tender(ours: &Workspace) -> Result<PathBuf> {
-    let path = ours.binaries(Profile::Release).join("tender");
-    if !path.exists() {
-        eprintln!("building the tender, which loads and confines unikernels (once)");
-    }
-    cargo::build_static(&ours.root, "tender")?;
-    Ok(path)
+    Starter::Tender.build(ours)
 }
 
 /// The folder of a crate, as seen from here or else from our workspace.
