@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub(crate) use settings::{Block, Contents, Settings};
 
 use crate::cargo::{self, Profile};
+pub(crate) use crate::packages::About;
 use crate::packages::{Package, Workspace, our_root};
 use crate::suggestion;
 
@@ -17,6 +18,8 @@ use crate::suggestion;
 pub(crate) struct App {
     /// Its name, and that of its binary.
     pub(crate) name: String,
+    /// What its author says about it.
+    pub(crate) about: About,
     /// The folder with its `Cargo.toml`.
     pub(crate) dir: PathBuf,
     /// How it wants to be run.
@@ -58,6 +61,7 @@ impl App {
     pub(crate) fn at(name: &str, dir: &str, settings: Settings) -> Self {
         Self {
             name: name.into(),
+            about: About::default(),
             dir: dir.into(),
             settings,
             workspace_root: "/".into(),
@@ -73,6 +77,7 @@ impl App {
         }
         Ok(Self {
             name: package.name.clone(),
+            about: package.about.clone(),
             settings: Settings::parse(&package.nabla).with_context(manifest)?,
             dir: package.dir.clone(),
             workspace_root: workspace.root.clone(),
@@ -167,7 +172,9 @@ fn unknown(word: &str, ours: &Workspace) -> String {
         .map(|name| format!("; {}", suggestion::ask(name)))
         .unwrap_or_default();
     let width = ours.apps().map(|app| app.name.len()).max().unwrap_or_default();
-    let list: String =
-        ours.apps().map(|app| format!("\n  {:width$}  {}", app.name, app.description)).collect();
+    let list: String = ours
+        .apps()
+        .map(|app| format!("\n  {:width$}  {}", app.name, app.about.description))
+        .collect();
     format!("{what}{hint}\nThe apps are:{list}\nor the folder of a crate of yours")
 }

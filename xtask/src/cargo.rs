@@ -96,7 +96,11 @@ fn hide_folders(command: &mut Command) {
     let folders = [(cargo_home, "/cargo"), (Some(our_root()), "/nabla")];
     let flags: Vec<_> = folders
         .into_iter()
-        .filter_map(|(folder, name)| Some((folder?.canonicalize().ok()?, name)))
+        .filter_map(|(folder, name)| Some((folder?, name)))
+        // Cargo may name a folder by a symbolic link that leads to it.
+        .flat_map(|(folder, name)| {
+            folder.canonicalize().into_iter().chain([folder]).map(move |folder| (folder, name))
+        })
         .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
         .collect();
     // A list of texts is written the same way in JSON and in TOML.

@@ -10,12 +10,28 @@ use anyhow::{Context, Result, ensure};
 
 use super::real_path;
 use super::tree::{Entry, Kind, Tree};
+use crate::digest::Digest;
+
+/// When the files of an image changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// As the files of the folder did.
+    Own,
+    /// All at the same time, in seconds since 1970. Each file then has a record of its contents' digest, for
+    /// what readers tell from times otherwise.
+    Fixed(u64),
+}
+
+/// The key of that record.
+const CONTENTS_KEY: &str = "NABLA.etag";
+/// Hexadecimal digits of the digest in it: nobody attacks whoever asks whether their own site has changed.
+const CONTENTS_DIGITS: usize = 32;
 
 /// Writes the image of a tree.
 ///
 /// # Errors
 /// If a file cannot be read, changes while it is read, or the image cannot be written.
-pub(crate) fn write(tree: &Tree, output: &Path) -> Result<()> {
+pub(crate) fn write(tree: &Tree, times: Times, output: &Path) -> Result<()> {
     let place = real_path(output)?;
     ensure!(
         !place.starts_with(&tree.root),
@@ -26,7 +42,7 @@ pub(crate) fn write(tree: &Tree, output: &Path) -> Result<()> {
     let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, unfinished.file()));
     let mut progress = Progress::new(tree.bytes());
     for entry in &tree.entries {
-        append(&mut archive, entry, &mut progress)?;
+        append(&mut archive, entry, times, &mut progress)?;
     }
     let written = archive.into_inner().and_then(|buffer| Ok(buffer.into_inner()?));
     written.with_context(|| format!("cannot write {}", output.display()))?;
@@ -37,12 +53,23 @@ pub(crate) fn write(tree: &Tree, output: &Path) -> Result<()> {
 fn append(
     archive: &mut tar::Builder<impl io::Write>,
     entry: &Entry,
+    times: Times,
     progress: &mut Progress,
 ) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_uid(0);
     header.set_gid(0);
-    header.set_mtime(u64::try_from(entry.modified.0).unwrap_or_default());
+    header.set_mtime(match times {
+        Times::Own => u64::try_from(entry.modified.0).unwrap_or_default(),
+        Times::Fixed(seconds) => seconds,
+    });
+    if let (Times::Fixed(_), Kind::File(_)) = (times, entry.kind) {
+        let digest = Digest::of_file(&entry.path)?.to_string();
+        let record = (CONTENTS_KEY, &digest.as_bytes()[..CONTENTS_DIGITS]);
+        archive
+            .append_pax_extensions([record])
+            .with_context(|| format!("cannot pack {}", entry.path.display()))?;
+    }
     let packed = match entry.kind {
         Kind::Folder => {
             header.set_entry_type(tar::EntryType::Directory);
