@@ -191,10 +191,17 @@ impl Made {
             .flat_map(|net| &net.publish)
             .map(|port| format!(" -p {}", published(port)))
             .collect();
+        // A volume with a name outlives its container.
+        let disks = app.settings.block.iter().filter_map(|block| match block.contents {
+            Contents::Blank(_) => Some(format!(" -v {}-{1}:/{1}", app.name, block.name)),
+            Contents::Any | Contents::Site(_) => None,
+        });
+        let disks: String = disks.collect();
         println!("\nnext, with the runtime of cargo xtask build --runnc:");
         println!("  podman load -i {tar}");
         let runtime = Starter::Runnc.path(ours);
-        println!("  podman --runtime {} run --rm{ports} {reference}", runtime.display());
+        let runtime = runtime.display();
+        println!("  podman --runtime {runtime} run --rm{ports}{disks} {reference}");
         Ok(())
     }
 }
