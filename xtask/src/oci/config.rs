@@ -138,7 +138,7 @@ fn timestamp(unix_seconds: u64) -> Result<String> {
 }
 
 fn days_of_year(year: u64) -> u64 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let is_leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     if is_leap { 366 } else { 365 }
 }
 
