@@ -101,7 +101,7 @@ pub(crate) fn arrange(null: OwnedFd, mut descriptors: Vec<OwnedFd>) -> Result<()
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn keep_only(null: Option<OwnedFd>, mut keep: Vec<RawFd>) -> Result<(), Error> {
+pub fn keep_only(null: Option<OwnedFd>, mut keep: Vec<RawFd>) -> Result<(), Error> {
     null.map_or(Ok(()), |null| place(&null, libc::STDIN_FILENO))?;
     keep.extend([libc::STDIN_FILENO, libc::STDOUT_FILENO, libc::STDERR_FILENO]);
     keep.sort_unstable();

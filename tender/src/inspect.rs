@@ -83,7 +83,7 @@ pub fn inspect(options: &Options) -> Result<Report, Error> {
 }
 
 /// Opens and checks a unikernel.
-pub(crate) fn read_image(kernel: &Path, memory_bytes: u64) -> Result<(File, Image), Error> {
+pub fn read_image(kernel: &Path, memory_bytes: u64) -> Result<(File, Image), Error> {
     let typed = kernel.to_string_lossy().into_owned();
     let fail = |error: elf::Error| Error::Kernel { kernel: typed.clone(), error };
     // Without O_NONBLOCK, opening a pipe would wait for its other end.

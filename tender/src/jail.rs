@@ -73,7 +73,7 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
         let path = format!("/proc/{process}/{file}");
         fs::write(&path, text).map_err(|error| Error::new(path, error))
     };
-    let as_nobody = geteuid().is_root() && has_nobody();
+    let as_nobody = geteuid().is_root() && may_map() && has_nobody();
     if as_nobody {
         write("uid_map", format!("{NOBODY} {NOBODY} 1"))?;
         write("gid_map", format!("{NOBODY} {NOBODY} 1"))?;
@@ -94,6 +94,16 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
             Err(Error::new(step, Errno::from_raw(error)))
         }
     }
+}
+
+/// Whether this process may map users and groups that are not its own, which a container's root may not be:
+/// it has the capabilities CAP_SETUID and CAP_SETGID in force.
+fn may_map() -> bool {
+    const NEEDED: u64 = 1 << 6 | 1 << 7;
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
+    effective.is_some_and(|set| set & NEEDED == NEEDED)
 }
 
 /// Whether there is such a user here: root of a user namespace may have none but itself.

@@ -13,6 +13,7 @@ use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, DEFAULT_MEMORY_BYTES};
 
 use crate::device;
 use crate::memory::TASK_END;
+use crate::supervise::Jailing;
 
 /// The line that `--version` prints.
 pub const VERSION: &str = concat!("tender ", env!("CARGO_PKG_VERSION"), " (Solo5 spt ABI 2)");
@@ -55,9 +56,9 @@ pub struct Options {
     pub die_with_parent: bool,
     /// Whether to stay as the guest's supervisor, instead of becoming the guest.
     pub supervised: bool,
-    /// Whether to put the processes into a jail: certainly, certainly not, or where there is a user
-    /// network and the host permits it.
-    pub jail: Option<bool>,
+    /// Whether to put the processes into a jail; if nothing is said, where there is a gateway and the host
+    /// permits it.
+    pub jail: Option<Jailing>,
     /// Whether to say what is attached and permitted.
     pub verbose: bool,
     /// What is attached.
@@ -256,8 +257,8 @@ impl Parser {
             (Some(()), None) if !supervised => {
                 return Err(Error::Excluded("--no-supervisor", "--jail"));
             }
-            (Some(()), None) => Some(true),
-            (None, Some(())) => Some(false),
+            (Some(()), None) => Some(Jailing::Always),
+            (None, Some(())) => Some(Jailing::Never),
             (None, None) => None,
         };
         if let Some(gateway) = self.devices.gateway().filter(|_| !supervised) {

@@ -19,6 +19,7 @@ use solo5_sys::manifest::{DeviceKind, MAX_BYTES, Manifest};
 use solo5_sys::ring::{REGION_BYTES, STRIDE_BYTES};
 
 use crate::clock::Reading;
+use crate::device::net::Gateway;
 use crate::device::{self, Attached};
 use crate::elf::Image;
 use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
@@ -74,6 +75,7 @@ pub struct End {
 }
 
 /// Everything that a guest needs, attached and checked.
+#[derive(Debug)]
 struct Guest {
     options: Options,
     file: File,
@@ -90,7 +92,6 @@ struct Guest {
     ring_memory: Vec<OwnedFd>,
     waiting: Waiting,
     null: OwnedFd,
-    signals: Inherited,
     filter: Program,
 }
 
@@ -103,13 +104,33 @@ struct Guest {
 /// # Errors
 /// Before the guest has run one instruction, or if its gateway has died.
 pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
-    launch::check_kernel()?;
     if options.die_with_parent {
         launch::die_with_parent()?;
     }
     options.devices.check_descriptors()?;
     descriptors::keep_only(None, options.descriptors())?;
+    prepare(options, say)?.run(signals, say)
+}
 
+/// A unikernel that is checked, with its devices attached and its policy compiled.
+#[derive(Debug)]
+pub struct Prepared {
+    guest: Guest,
+    gateways: Vec<Gateway>,
+    policy: Policy,
+    jailing: Jailing,
+    /// The file once more, from which the supervisor reads names of functions. Its children close it
+    /// by its number.
+    symbols: Option<ManuallyDrop<File>>,
+}
+
+/// Reads, attaches and derives, and starts nothing yet: what can be wrong with a unikernel, its options
+/// and its devices shows here. `say` gets the lines of `--verbose`.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn prepare(options: Options, say: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
+    launch::check_kernel()?;
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
     let mut granted = inspect::grant(&image.request);
     let reading = granted.features.contains(Features::TSC).then(Reading::take).flatten();
@@ -138,14 +159,11 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         descriptors.extend(set);
     }
     let null = descriptors::open_null()?;
-    let supervised = options.supervised;
-    let jailing = match options.jail {
-        Some(true) => Jailing::Always,
-        None if !gateways.is_empty() => Jailing::WherePossible,
-        None | Some(false) => Jailing::Never,
-    };
-    // The supervisor reads names of functions from it. Its children close it by its number.
-    let symbols = match supervised {
+    let jailing = options.jail.unwrap_or(match gateways.is_empty() {
+        true => Jailing::Never,
+        false => Jailing::WherePossible,
+    });
+    let symbols = match options.supervised {
         true => Some(ManuallyDrop::new(file.try_clone().map_err(Error::Symbols)?)),
         false => None,
     };
@@ -163,18 +181,38 @@ pub fn run(options: Options, signals: Inherited, say: &mut dyn FnMut(&str)) -> R
         ring_memory,
         waiting,
         null,
-        signals,
         filter,
     };
-    let Some(symbols) = symbols else {
-        return guest.launch().map(|never| match never {});
-    };
-    let (outcome, record) = supervise::run(gateways, guest, jailing, Guest::launch, say)?;
-    let report = match outcome {
-        Outcome::Exited(status) => report::of_status(status),
-        Outcome::Killed(signal) => report::of_signal(signal, record.as_ref(), &policy, &*symbols),
-    };
-    Ok(End { outcome, report })
+    Ok(Prepared { guest, gateways, policy, jailing, symbols })
+}
+
+impl Prepared {
+    /// The names of the system calls that the guest's policy permits with some arguments.
+    pub fn calls(&self) -> impl Iterator<Item = &'static str> {
+        self.policy.rules().iter().map(|rule| rule.call.name())
+    }
+
+    /// Starts the guest, and comes back as [`run`] does. In the guest's process, and in those of its
+    /// gateways, all descriptors are closed that are not theirs; not in the supervisor's. The process has
+    /// one thread.
+    ///
+    /// # Errors
+    /// As [`run`].
+    pub fn run(self, signals: Inherited, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
+        let Self { guest, gateways, policy, jailing, symbols } = self;
+        let Some(symbols) = symbols else {
+            return guest.launch(signals).map(|never| match never {});
+        };
+        let launch = |guest: Guest| guest.launch(signals);
+        let (outcome, record) = supervise::run(gateways, guest, jailing, launch, say)?;
+        let report = match outcome {
+            Outcome::Exited(status) => report::of_status(status),
+            Outcome::Killed(signal) => {
+                report::of_signal(signal, record.as_ref(), &policy, &*symbols)
+            }
+        };
+        Ok(End { outcome, report })
+    }
 }
 
 impl Options {
@@ -186,7 +224,7 @@ impl Options {
 
 impl Guest {
     /// Loads the image and becomes the guest.
-    fn launch(self) -> Result<Infallible, Error> {
+    fn launch(self, signals: Inherited) -> Result<Infallible, Error> {
         let plan = Plan {
             memory_bytes: self.options.memory_bytes,
             scattered: self.granted.features.contains(Features::PLACEMENT),
@@ -202,7 +240,7 @@ impl Guest {
         descriptors::arrange(self.null, self.descriptors)?;
         // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
         // the process has one thread, as `run` asks for.
-        Ok(unsafe { launch::enter(memory, behind, self.signals, self.options.supervised) }?)
+        Ok(unsafe { launch::enter(memory, behind, signals, self.options.supervised) }?)
     }
 
     fn write_low(&self, memory: &mut Memory, rings: Rings) -> Result<(), Error> {

@@ -76,7 +76,7 @@ fn failed(call: &'static str) -> impl Fn(Errno) -> Error {
 
 /// Whether processes are put into a jail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Jailing {
+pub enum Jailing {
     /// No.
     Never,
     /// If the host lets this user make one.
@@ -94,7 +94,7 @@ pub(crate) fn run<G>(
     mut gateways: Vec<Gateway>,
     guest: G,
     jailing: Jailing,
-    launch: fn(G) -> Result<Infallible, run::Error>,
+    launch: impl FnOnce(G) -> Result<Infallible, run::Error>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Outcome, Option<Record>), run::Error> {
     let signals = take_signals()?;

@@ -3,7 +3,6 @@
 mod blank;
 mod pack;
 mod refresh;
-mod tree;
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,6 +11,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
+use site_image::tree::Tree;
 
 pub(crate) use blank::{check_size, keep};
 pub(crate) use refresh::refresh;
@@ -19,7 +19,6 @@ pub(crate) use refresh::refresh;
 use crate::{explain, size, unexpected};
 use pack::Times;
 pub(crate) use pack::Unfinished;
-use tree::Tree;
 
 const USAGE: &str = "\
 Usage: cargo xtask image FOLDER -o FILE.img [--force]
@@ -73,7 +72,7 @@ fn site(folder: &Path, output: &Path, force: bool) -> Result<()> {
 ///
 /// # Errors
 /// If the folder cannot be packed.
-pub(crate) fn pack_with_time(folder: &Path, output: &Path, time: u64) -> Result<()> {
+pub(crate) fn pack_with_time(folder: &Path, output: &Path, time: i64) -> Result<()> {
     pack::write(&Tree::read(folder)?, Times::Fixed(time), output)
 }
 

@@ -13,7 +13,6 @@ mod inspect;
 mod oci;
 mod packages;
 mod run;
-mod size;
 mod suggestion;
 mod test;
 mod tidy;
@@ -23,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
+use site_image::size;
 
 const OVERVIEW: &str = "\
 Unikernels as processes: build them, run them, look at them.

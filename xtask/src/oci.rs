@@ -141,7 +141,8 @@ fn make(
             Contents::Site(own) => {
                 let site = options.site.clone().unwrap_or_else(|| app.dir.join(own));
                 let file = layout.scratch(&format!("{}.img", block.name));
-                image::pack_with_time(&site, &file, seconds)?;
+                let time = i64::try_from(seconds).context("the time lies too far ahead")?;
+                image::pack_with_time(&site, &file, time)?;
                 scratch.push(file.clone());
                 entries.push(Entry { name: format!("{}.img", block.name), kind: Kind::File(file) });
             }

@@ -87,8 +87,8 @@ fn a_supervisor_stays_unless_told_otherwise() {
     assert!(run(&["g"]).supervised);
     assert!(!run(&["--no-supervisor", "--no-jail", "g"]).supervised);
     assert_eq!(run(&["g"]).jail, None);
-    assert_eq!(run(&["--jail", "g"]).jail, Some(true));
-    assert_eq!(run(&["--no-jail", "g"]).jail, Some(false));
+    assert_eq!(run(&["--jail", "g"]).jail, Some(Jailing::Always));
+    assert_eq!(run(&["--no-jail", "g"]).jail, Some(Jailing::Never));
 }
 
 #[test]

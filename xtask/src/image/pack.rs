@@ -1,15 +1,16 @@
-//! A tree to a tar archive: the same names, contents and times give the same bytes, whoever owns
-//! the files. The image appears under its name only when it is complete.
+//! A tree to a file: the image appears under its name only when it is complete.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, IsTerminal, Read};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use site_image::archive;
+use site_image::tree::{Entry, Tree};
+
 use super::real_path;
-use super::tree::{Entry, Kind, Tree};
 use crate::digest::Digest;
 
 /// When the files of an image changed.
@@ -19,13 +20,12 @@ pub(crate) enum Times {
     Own,
     /// All at the same time, in seconds since 1970. Each file then has a record of its contents' digest, for
     /// what readers tell from times otherwise.
-    Fixed(u64),
+    Fixed(i64),
 }
 
-/// The key of that record.
-const CONTENTS_KEY: &str = "NABLA.etag";
-/// Hexadecimal digits of the digest in it: nobody attacks whoever asks whether their own site has changed.
-const CONTENTS_DIGITS: usize = 32;
+/// Hexadecimal digits of the digest in such a record: nobody attacks whoever asks whether their own
+/// site has changed.
+const TAG_DIGITS: usize = 32;
 
 /// Writes the image of a tree.
 ///
@@ -39,76 +39,32 @@ pub(crate) fn write(tree: &Tree, times: Times, output: &Path) -> Result<()> {
         output.display()
     );
     let unfinished = Unfinished::create(output)?;
-    let mut archive = tar::Builder::new(BufWriter::with_capacity(1 << 20, unfinished.file()));
     let mut progress = Progress::new(tree.bytes());
-    for entry in &tree.entries {
-        append(&mut archive, entry, times, &mut progress)?;
-    }
-    let written = archive.into_inner().and_then(|buffer| Ok(buffer.into_inner()?));
-    written.with_context(|| format!("cannot write {}", output.display()))?;
+    let buffer = BufWriter::with_capacity(1 << 20, unfinished.file());
+    let progressed = |bytes| progress.advance(bytes);
+    let mut buffer = match times {
+        Times::Own => archive::write(tree, buffer, progressed)?,
+        Times::Fixed(seconds) => {
+            archive::write_tagged(&at(tree, seconds), buffer, tag, progressed)?
+        }
+    };
+    buffer.flush().with_context(|| format!("cannot write {}", output.display()))?;
+    drop(buffer);
     progress.clear();
     unfinished.finish()
 }
 
-fn append(
-    archive: &mut tar::Builder<impl io::Write>,
-    entry: &Entry,
-    times: Times,
-    progress: &mut Progress,
-) -> Result<()> {
-    let mut header = tar::Header::new_gnu();
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(match times {
-        Times::Own => u64::try_from(entry.modified.0).unwrap_or_default(),
-        Times::Fixed(seconds) => seconds,
-    });
-    if let (Times::Fixed(_), Kind::File(_)) = (times, entry.kind) {
-        let digest = Digest::of_file(&entry.path)?.to_string();
-        let record = (CONTENTS_KEY, &digest.as_bytes()[..CONTENTS_DIGITS]);
-        archive
-            .append_pax_extensions([record])
-            .with_context(|| format!("cannot pack {}", entry.path.display()))?;
-    }
-    let packed = match entry.kind {
-        Kind::Folder => {
-            header.set_entry_type(tar::EntryType::Directory);
-            header.set_mode(0o755);
-            header.set_size(0);
-            // The slash at the end is what older readers know a folder by.
-            archive.append_data(&mut header, entry.name.join(""), io::empty())
-        }
-        Kind::File(bytes) => {
-            header.set_entry_type(tar::EntryType::Regular);
-            header.set_mode(0o644);
-            header.set_size(bytes);
-            let file = File::open(&entry.path)
-                .with_context(|| format!("cannot read {}", entry.path.display()))?;
-            let contents = Contents { file, left: bytes, progress };
-            archive.append_data(&mut header, &entry.name, contents)
-        }
-    };
-    packed.with_context(|| format!("cannot pack {}", entry.path.display()))
+/// The same tree as if all of it had changed at that time.
+fn at(tree: &Tree, seconds: i64) -> Tree {
+    let mut tree = tree.clone();
+    tree.entries.iter_mut().for_each(|entry| entry.modified = (seconds, 0));
+    tree
 }
 
-/// Exactly as many bytes of a file as it had when it was listed.
-struct Contents<'a> {
-    file: File,
-    left: u64,
-    progress: &'a mut Progress,
-}
-
-impl Read for Contents<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let room = usize::try_from(self.left).unwrap_or(usize::MAX).min(buffer.len());
-        let bytes = self.file.read(&mut buffer[..room])?;
-        if bytes == 0 && room > 0 {
-            return Err(io::Error::other("the file became shorter while it was read"));
-        }
-        self.left -= bytes as u64;
-        self.progress.advance(bytes as u64);
-        Ok(bytes)
-    }
+fn tag(entry: &Entry) -> Result<String> {
+    let mut digits = Digest::of_file(&entry.path)?.to_string();
+    digits.truncate(TAG_DIGITS);
+    Ok(digits)
 }
 
 /// A line on a terminal that says how far a large tree is.

@@ -5,9 +5,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use site_image::tree::Tree;
 
 use super::pack::{self, Times};
-use super::tree::Tree;
 
 /// Changes with what [`pack`] makes of the same tree.
 const FORMAT: u32 = 1;

@@ -1,9 +1,12 @@
 //! Folders to images and what is refused.
 
+use std::io::Read;
 use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::time::{Duration, UNIX_EPOCH};
 
 use tempfile::TempDir;
+
+use site_image::tree::Kind;
 
 use super::*;
 use crate::image::refresh;
@@ -78,7 +81,7 @@ fn with_a_fixed_time_only_names_and_contents_count() {
         let records = entry.pax_extensions().unwrap().into_iter().flatten();
         let tags: Vec<_> = records
             .map(|record| record.unwrap())
-            .filter(|record| record.key() == Ok(CONTENTS_KEY))
+            .filter(|record| record.key() == Ok(archive::TAG))
             .map(|record| record.value().unwrap().to_owned())
             .collect();
         seen.push((name, tags));

@@ -8,7 +8,7 @@ const UNITS: [(char, u64); 4] = [('K', 1 << 10), ('M', 1 << 20), ('G', 1 << 30),
 ///
 /// # Errors
 /// If the text is anything else, or more than fits.
-pub(crate) fn parse(text: &str) -> Result<u64> {
+pub fn parse(text: &str) -> Result<u64> {
     let unit = UNITS.iter().find(|(letter, _)| text.ends_with(*letter));
     let (digits, factor) = match unit {
         Some((_, factor)) => (&text[..text.len() - 1], *factor),
@@ -21,7 +21,7 @@ pub(crate) fn parse(text: &str) -> Result<u64> {
 }
 
 /// A size such that [`parse`] gives the same, as short as can be: `1536M`, `1G`.
-pub(crate) fn exact(bytes: u64) -> String {
+pub fn exact(bytes: u64) -> String {
     let unit = UNITS.iter().rev().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
     match unit {
         Some((letter, factor)) => format!("{}{letter}", bytes / factor),
@@ -30,7 +30,7 @@ pub(crate) fn exact(bytes: u64) -> String {
 }
 
 /// A size with three digits or so: `812 bytes`, `16.4 KiB`, `1.0 GiB`.
-pub(crate) fn format(bytes: u64) -> String {
+pub fn format(bytes: u64) -> String {
     match UNITS.iter().rev().find(|(_, factor)| bytes >= *factor) {
         Some((letter, factor)) => {
             let tenths = u128::from(bytes) * 10 / u128::from(*factor);

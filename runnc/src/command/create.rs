@@ -1,0 +1,179 @@
+//! `create`: from a bundle to a container that waits for its start.
+
+use std::fs;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use libcontainer::container::builder::ContainerBuilder;
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
+use libcontainer::syscall::syscall::SyscallType;
+use liboci_cli::Create;
+use nix::unistd::geteuid;
+
+use crate::cgroup::Cgroup;
+use crate::cli::Global;
+use crate::command::delete;
+use crate::container::{Container, Record, Store, rfc3339};
+use crate::init::Unikernel;
+use crate::process::Process;
+
+/// Longer configurations are refused.
+const CONFIG_MAX_BYTES: u64 = 16 << 20;
+
+/// What `create` and `run` have in common.
+pub(super) struct Request<'a> {
+    pub(super) id: &'a str,
+    pub(super) bundle: &'a Path,
+    pub(super) console_socket: Option<&'a PathBuf>,
+    pub(super) pid_file: Option<&'a PathBuf>,
+    pub(super) no_pivot: bool,
+    pub(super) preserve_fds: i32,
+    /// Whether this program ends while the container goes on.
+    pub(super) detached: bool,
+}
+
+/// The verb.
+pub(super) fn main(store: &Store, global: &Global, words: &Create) -> Result<Container> {
+    create(
+        store,
+        global,
+        &Request {
+            id: &words.container_id,
+            bundle: &words.bundle,
+            console_socket: words.console_socket.as_ref(),
+            pid_file: words.pid_file.as_ref(),
+            no_pivot: words.no_pivot,
+            preserve_fds: words.preserve_fds,
+            detached: true,
+        },
+    )
+}
+
+/// Makes the container, or leaves nothing of it.
+pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> Result<Container> {
+    let bundle = fs::canonicalize(request.bundle)
+        .with_context(|| format!("cannot find the bundle {}", request.bundle.display()))?;
+    let spec = read_spec(&bundle)?;
+    let record = Record {
+        id: request.id.to_owned(),
+        rootfs: rootfs(&spec, &bundle)?,
+        bundle,
+        created: rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
+        owner: geteuid().as_raw(),
+        annotations: spec.annotations().clone().unwrap_or_default(),
+        cgroup_path: cgroup_path(&spec, request.id)?,
+        systemd: global.systemd_cgroup,
+        netns: netns(&spec),
+        hooks: spec.hooks().clone(),
+        init: None,
+    };
+    let mut container = store.add(request.id)?;
+    match build(&mut container, record, request) {
+        Ok(()) => Ok(container),
+        Err(error) => {
+            // The first error is the one to tell.
+            let _ = delete::destroy(&container);
+            Err(error)
+        }
+    }
+}
+
+fn build(container: &mut Container, record: Record, request: &Request<'_>) -> Result<()> {
+    let others = Cgroup::of(&record)?.pids();
+    ensure!(
+        others.is_empty(),
+        "the control group {} belongs to other processes: {others:?}",
+        record.cgroup_path.display()
+    );
+    // Before anything is made, so that whatever is made can be found again.
+    container.save(record.clone())?;
+    container.set_pending()?;
+    let listener = listen(container)?;
+
+    let mut builder = ContainerBuilder::new(request.id.to_owned(), SyscallType::default())
+        .with_root_path(container.dir())?
+        .with_pid_file(request.pid_file)?
+        .with_console_socket(request.console_socket)
+        .with_preserved_fds(request.preserve_fds)
+        .with_executor(Unikernel::new(listener.as_raw_fd()))
+        .validate_id()?;
+    // They are what they are; libcontainer would else take its own idea of them.
+    (builder.stdin, builder.stdout, builder.stderr) = (None, None, None);
+    let made = builder
+        .as_init(&record.bundle)
+        .with_systemd(record.systemd)
+        .with_detach(request.detached)
+        .with_no_pivot(request.no_pivot)
+        .build();
+    let made = made.map_err(explain)?;
+    let pid = made.pid().context("the container has no process")?.as_raw();
+    let init = Process::of(pid).context("the container's process ended at once")?;
+    container.save(Record { init: Some(init), ..record })
+}
+
+/// What libcontainer says, with its reasons, and without what it says twice.
+fn explain(error: libcontainer::error::LibcontainerError) -> anyhow::Error {
+    let mut text = String::new();
+    for reason in anyhow::Error::from(error).chain() {
+        let reason = reason.to_string();
+        if !text.ends_with(&reason) {
+            if !text.is_empty() {
+                text.push_str(": ");
+            }
+            text.push_str(&reason);
+        }
+    }
+    anyhow::Error::msg(text)
+}
+
+/// A path of a socket has 107 bytes at most, and a root may be longer.
+fn listen(container: &Container) -> Result<UnixListener> {
+    let dir = fs::File::open(container.dir()).context("cannot open the container's folder")?;
+    let name = container.socket();
+    let name = name.file_name().unwrap_or_default();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    UnixListener::bind(path)
+        .with_context(|| format!("cannot make {}", container.socket().display()))
+}
+
+fn read_spec(bundle: &Path) -> Result<Spec> {
+    let path = bundle.join("config.json");
+    let size =
+        fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
+    ensure!(size <= CONFIG_MAX_BYTES, "{} is longer than {CONFIG_MAX_BYTES} bytes", path.display());
+    let spec = Spec::load(&path).map_err(anyhow::Error::from);
+    let spec = spec.with_context(|| format!("{} is no configuration", path.display()))?;
+    ensure!(
+        spec.process().is_some() && spec.linux().is_some() && spec.root().is_some(),
+        "{} lacks process, linux or root",
+        path.display()
+    );
+    Ok(spec)
+}
+
+fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
+    let root = spec.root().as_ref().context("the configuration has no root")?;
+    let path = bundle.join(root.path());
+    fs::canonicalize(&path).with_context(|| format!("cannot find the root {}", path.display()))
+}
+
+/// Whatever is in the control group ends with the container, so it must not be one of all.
+fn cgroup_path(spec: &Spec, id: &str) -> Result<PathBuf> {
+    let given = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+    let path = libcontainer::utils::get_cgroup_path(&given, id);
+    let is_someones = path.components().any(|part| matches!(part, std::path::Component::Normal(_)));
+    let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
+    if !is_someones || climbs {
+        bail!("linux.cgroupsPath '{}' names no control group of its own", path.display());
+    }
+    Ok(path)
+}
+
+fn netns(spec: &Spec) -> Option<PathBuf> {
+    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
+    let network = namespaces.iter().find(|one| one.typ() == LinuxNamespaceType::Network)?;
+    network.path().clone()
+}

@@ -1,0 +1,83 @@
+//! `delete`: removes a container and all that was made for it. Each step stands alone, so that one that
+//! fails, or was done before, keeps no other from being done.
+
+use anyhow::{Result, ensure};
+use libcontainer::container::{ContainerStatus, State};
+use liboci_cli::Delete;
+
+use crate::cgroup::Cgroup;
+use crate::container::{Container, Record, Status, Store};
+use crate::log::Log;
+use crate::network;
+
+/// The verb.
+pub(super) fn main(store: &Store, words: &Delete, log: &Log) -> Result<()> {
+    let container = match store.take(&words.container_id) {
+        // Who forces has what he wants.
+        Err(error) if words.force && error.to_string().contains("does not exist") => return Ok(()),
+        container => container?,
+    };
+    let status = container.status();
+    // As runc and crun do, one that was never started is removed as well.
+    let may = words.force || matches!(status, Status::Stopped | Status::Created);
+    ensure!(
+        may,
+        "cannot delete container {} that is {}: kill it first, or --force",
+        container.id(),
+        status.name()
+    );
+    destroy(&container)?;
+    if let Some(record) = container.known() {
+        if let Err(error) = run_poststop_hooks(record) {
+            log.warn(&format!("{error:#}"));
+        }
+    }
+    Ok(())
+}
+
+/// Ends what runs and removes all, as far as that is possible.
+///
+/// # Errors
+/// The first step that failed. The record goes last, and stays if something is left to remove.
+pub(super) fn destroy(container: &Container) -> Result<()> {
+    let Some(record) = container.known() else {
+        // Nothing else was made yet.
+        return container.forget();
+    };
+    if let Some(init) = container.init() {
+        init.signal(libc::SIGKILL)?;
+    }
+    let cgroup = Cgroup::of(record)?;
+    cgroup.kill()?;
+    wait_for_init(container);
+    let left = network::leave(record);
+    cgroup.remove()?;
+    left?;
+    container.forget()
+}
+
+/// Where there are no control groups, the end of the first process is the end of its namespace.
+fn wait_for_init(container: &Container) {
+    for _ in 0..1000 {
+        if container.init().is_none() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+}
+
+fn run_poststop_hooks(record: &Record) -> Result<()> {
+    let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref()) else {
+        return Ok(());
+    };
+    let state = hook_state(record, ContainerStatus::Stopped);
+    Ok(libcontainer::hooks::run_hooks(Some(hooks), Some(&state), None, None, None)?)
+}
+
+/// The state that hooks are given.
+pub(super) fn hook_state(record: &Record, status: ContainerStatus) -> State {
+    let pid = record.init.map(|init| init.pid).filter(|_| status != ContainerStatus::Stopped);
+    let mut state = State::new(&record.id, status, pid, record.bundle.clone());
+    state.annotations = Some(record.annotations.clone());
+    state
+}

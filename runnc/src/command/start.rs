@@ -1,0 +1,82 @@
+//! `start`: hands the waiting container its network, and comes back when the guest is about to run or
+//! has said why it cannot.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+use libcontainer::container::ContainerStatus;
+use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
+
+use crate::command::delete::hook_state;
+use crate::container::{Container, Status, Store};
+use crate::log::Log;
+use crate::plan::{self, Answer, Wish};
+use crate::process::Process;
+use crate::{cgroup::Cgroup, network};
+
+/// The verb.
+pub(super) fn main(store: &Store, id: &str, log: &Log) -> Result<()> {
+    start(&store.take(id)?, log)
+}
+
+/// Starts a container that was created. One that cannot be started is stopped afterwards.
+pub(super) fn start(container: &Container, log: &Log) -> Result<()> {
+    let status = container.status();
+    ensure!(
+        status == Status::Created,
+        "cannot start container {} that is {}",
+        container.id(),
+        status.name()
+    );
+    let record = container.record()?;
+    let init = container.init().context("the container's process has ended")?;
+    if let Err(error) = hand_over(container, init, log) {
+        // Its control group may hold more than its first process.
+        let _ = init.signal(libc::SIGKILL);
+        let _ = Cgroup::of(record).and_then(|cgroup| cgroup.kill());
+        return Err(error);
+    }
+    container.set_started()?;
+    let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
+    if let Some(hooks) = hooks {
+        let state = hook_state(record, ContainerStatus::Running);
+        let run = libcontainer::hooks::run_hooks(Some(hooks), Some(&state), None, None, None);
+        if let Err(error) = run {
+            log.warn(&format!("poststart: {error}"));
+        }
+    }
+    Ok(())
+}
+
+fn hand_over(container: &Container, init: Process, log: &Log) -> Result<()> {
+    let inner = container.dir().join(container.id()).join(NOTIFY_FILE);
+    NotifySocket::new(inner).notify_container_start().context("the container does not wait")?;
+    let stream = connect(container)?;
+    let Some((wish, _)) = plan::receive::<Wish>(&stream)? else { bail!(ended(init)) };
+    if wish != Wish::default() {
+        network::join(container.record()?, init, &wish, &stream)?;
+    }
+    match plan::receive::<Answer>(&stream)? {
+        Some((Answer::Ready { warnings }, _)) => {
+            warnings.iter().for_each(|warning| log.warn(warning));
+            Ok(())
+        }
+        Some((Answer::Failed(reason), _)) => bail!(reason),
+        None => bail!(ended(init)),
+    }
+}
+
+fn ended(init: Process) -> String {
+    format!("the container's process {} ended before the unikernel could be started", init.pid)
+}
+
+fn connect(container: &Container) -> Result<UnixStream> {
+    let dir = File::open(container.dir()).context("cannot open the container's folder")?;
+    let name = container.socket();
+    let name = name.file_name().unwrap_or_default();
+    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    UnixStream::connect(path).context("the container does not wait for a start")
+}

@@ -1,0 +1,411 @@
+//! What is known of a container between two calls of this program, and what it is doing now.
+//!
+//! Each container has a folder below the root:
+//!
+//! | file | what |
+//! |---|---|
+//! | `record.json` | what `create` was told; complete or not there at all |
+//! | `lock` | held by the one call that works on the container |
+//! | `start.sock` | where the container waits for its `start` |
+//! | `pending` | there until it was started |
+//! | `paused` | there while it is frozen |
+//! | `ID/` | libcontainer's own state |
+//!
+//! A change of state removes a file or makes an empty one, so that a full disk keeps nothing from being
+//! deleted, and what is true is asked from the process itself.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use chrono::{DateTime, SecondsFormat, Utc};
+use libcontainer::oci_spec::runtime::Hooks;
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::unistd::geteuid;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::process::Process;
+
+/// How long a call waits for another one that works on the same container.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// As long as names of files may be.
+const ID_MAX_BYTES: usize = 255;
+/// The version of the runtime specification that states are written by.
+pub(crate) const OCI_VERSION: &str = "1.2.0";
+
+/// What a container is doing, by the runtime specification's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Creating,
+    Created,
+    Running,
+    Paused,
+    Stopped,
+}
+
+impl Status {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Creating => "creating",
+            Self::Created => "created",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What `create` was told, and what it made.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) id: String,
+    pub(crate) bundle: PathBuf,
+    pub(crate) rootfs: PathBuf,
+    pub(crate) created: String,
+    pub(crate) owner: u32,
+    pub(crate) annotations: HashMap<String, String>,
+    pub(crate) cgroup_path: PathBuf,
+    pub(crate) systemd: bool,
+    /// The network namespace that others made for it.
+    pub(crate) netns: Option<PathBuf>,
+    pub(crate) hooks: Option<Hooks>,
+    /// Its first process, once there is one.
+    pub(crate) init: Option<Process>,
+}
+
+/// Where containers are kept.
+#[derive(Debug)]
+pub(crate) struct Store {
+    root: PathBuf,
+}
+
+impl Store {
+    /// The folder of `--root`, or the usual one of this user.
+    ///
+    /// # Errors
+    /// If a user has none.
+    pub(crate) fn new(global: &Global) -> Result<Self> {
+        let root = match &global.root {
+            Some(root) => root.clone(),
+            None if geteuid().is_root() => PathBuf::from("/run/runnc"),
+            None => {
+                let runtime = std::env::var_os("XDG_RUNTIME_DIR")
+                    .context("where to keep states? --root DIR, or set XDG_RUNTIME_DIR")?;
+                PathBuf::from(runtime).join("runnc")
+            }
+        };
+        Ok(Self { root: std::path::absolute(root).context("--root")? })
+    }
+
+    /// Makes room for a new container, which this call works on.
+    ///
+    /// # Errors
+    /// If there is one of that name, or no room.
+    pub(crate) fn add(&self, id: &str) -> Result<Container> {
+        let dir = self.dir(id)?;
+        let cannot = || format!("cannot make {}", dir.display());
+        let private = |recursive| {
+            let mut builder = DirBuilder::new();
+            builder.mode(0o700).recursive(recursive);
+            builder
+        };
+        private(true).create(&self.root).with_context(cannot)?;
+        match private(false).create(&dir) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                bail!("container with given ID already exists: {id}")
+            }
+            made => made.with_context(cannot)?,
+        }
+        let mut container = Container { id: id.to_owned(), dir, record: None, lock: None };
+        match container.lock() {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                let _ = container.forget();
+                Err(error)
+            }
+        }
+    }
+
+    /// A container that there is.
+    ///
+    /// # Errors
+    /// If there is none of that name, in words that engines know.
+    pub(crate) fn find(&self, id: &str) -> Result<Container> {
+        let dir = self.dir(id)?;
+        ensure!(dir.is_dir(), "container does not exist: {id}");
+        let record = read_record(&dir)?;
+        Ok(Container { id: id.to_owned(), dir, record, lock: None })
+    }
+
+    /// The same, for a call that works on the container.
+    ///
+    /// # Errors
+    /// If there is none, or another call works on it and does not end.
+    pub(crate) fn take(&self, id: &str) -> Result<Container> {
+        let mut container = self.find(id)?;
+        container.lock()?;
+        // It may have been changed, or removed, before the lock was there.
+        ensure!(container.dir.is_dir(), "container does not exist: {id}");
+        container.record = read_record(&container.dir)?;
+        Ok(container)
+    }
+
+    /// All containers, in the order of their names.
+    ///
+    /// # Errors
+    /// If the root cannot be read.
+    pub(crate) fn all(&self) -> Result<Vec<Container>> {
+        let entries = match fs::read_dir(&self.root) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.with_context(|| format!("cannot read {}", self.root.display()))?,
+        };
+        let mut ids: Vec<String> = entries
+            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+            .filter(|id| check_id(id).is_ok())
+            .collect();
+        ids.sort_unstable();
+        // One that is removed meanwhile is none.
+        Ok(ids.iter().filter_map(|id| self.find(id).ok()).collect())
+    }
+
+    fn dir(&self, id: &str) -> Result<PathBuf> {
+        check_id(id)?;
+        Ok(self.root.join(id))
+    }
+}
+
+/// A name of a container is a name of a file, of the letters that runc permits.
+fn check_id(id: &str) -> Result<()> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
+    let is_valid = !id.is_empty()
+        && id.len() <= ID_MAX_BYTES
+        && id.bytes().all(is_letter)
+        && ![".", ".."].contains(&id);
+    ensure!(is_valid, "invalid container ID '{id}': letters, digits and _ + - . make one");
+    Ok(())
+}
+
+fn read_record(dir: &Path) -> Result<Option<Record>> {
+    let path = dir.join(RECORD);
+    match fs::read(&path) {
+        Ok(bytes) => {
+            let record = serde_json::from_slice(&bytes);
+            Ok(Some(record.with_context(|| format!("{} is damaged", path.display()))?))
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(anyhow!(error).context(format!("cannot read {}", path.display()))),
+    }
+}
+
+const RECORD: &str = "record.json";
+const PENDING: &str = "pending";
+const PAUSED: &str = "paused";
+
+/// A container.
+#[derive(Debug)]
+pub(crate) struct Container {
+    id: String,
+    dir: PathBuf,
+    record: Option<Record>,
+    lock: Option<File>,
+}
+
+impl Container {
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Its folder.
+    pub(crate) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// What `create` has noted, unless it was interrupted before.
+    pub(crate) fn known(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    /// What `create` has noted.
+    ///
+    /// # Errors
+    /// If it was interrupted before.
+    pub(crate) fn record(&self) -> Result<&Record> {
+        self.record.as_ref().with_context(|| {
+            format!("container {} is not complete; delete --force removes it", self.id)
+        })
+    }
+
+    /// Where the container waits for its `start`, from this folder.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.join("start.sock")
+    }
+
+    /// What it is doing now.
+    pub(crate) fn status(&self) -> Status {
+        let init = self.known().and_then(|record| record.init);
+        match init {
+            None if self.lock.is_none() && self.is_locked() => Status::Creating,
+            None => Status::Stopped,
+            Some(init) if !init.is_alive() => Status::Stopped,
+            Some(_) if self.dir.join(PENDING).exists() => Status::Created,
+            Some(_) if self.dir.join(PAUSED).exists() => Status::Paused,
+            Some(_) => Status::Running,
+        }
+    }
+
+    /// Its first process, if that lives.
+    pub(crate) fn init(&self) -> Option<Process> {
+        self.known()?.init.filter(|init| init.is_alive())
+    }
+
+    /// The state as the runtime specification has it, and as runc adds to it.
+    ///
+    /// # Errors
+    /// If the container is not complete.
+    pub(crate) fn state(&self) -> Result<serde_json::Value> {
+        let record = self.record()?;
+        let status = self.status();
+        Ok(json!({
+            "ociVersion": OCI_VERSION,
+            "id": record.id,
+            "status": status.name(),
+            "pid": self.init().map_or(0, |init| init.pid),
+            "bundle": record.bundle,
+            "rootfs": record.rootfs,
+            "created": record.created,
+            "annotations": record.annotations,
+            "owner": owner_name(record.owner),
+        }))
+    }
+
+    /// Notes what is known. What was noted before stays if that fails.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn save(&mut self, record: Record) -> Result<()> {
+        let place = self.dir.join(RECORD);
+        let unfinished = self.dir.join(".record.json");
+        let written = fs::write(&unfinished, serde_json::to_vec(&record)?)
+            .and_then(|()| fs::rename(&unfinished, &place));
+        written.with_context(|| format!("cannot write {}", place.display()))?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    /// Marks the container as one that waits for its start.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    pub(crate) fn set_pending(&self) -> Result<()> {
+        self.make(PENDING)
+    }
+
+    /// It was started.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    pub(crate) fn set_started(&self) -> Result<()> {
+        self.unmake(PENDING)
+    }
+
+    /// It was frozen, or goes on.
+    ///
+    /// # Errors
+    /// If that cannot be noted.
+    pub(crate) fn set_paused(&self, is_paused: bool) -> Result<()> {
+        if is_paused { self.make(PAUSED) } else { self.unmake(PAUSED) }
+    }
+
+    fn make(&self, name: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(())
+    }
+
+    fn unmake(&self, name: &str) -> Result<()> {
+        let path = self.dir.join(name);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(anyhow!(error).context(format!("cannot remove {}", path.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes all that is known of it.
+    ///
+    /// # Errors
+    /// If it cannot be removed.
+    pub(crate) fn forget(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.dir) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(anyhow!(error).context(format!("cannot remove {}", self.dir.display())))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until no other call works on the container. The lock is this process's alone: what it forks
+    /// does not hold it.
+    fn lock(&mut self) -> Result<()> {
+        let path = self.dir.join("lock");
+        let open = || File::options().create(true).truncate(false).write(true).open(&path);
+        let file = match open() {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                bail!("container does not exist: {}", self.id)
+            }
+            file => file.with_context(|| format!("cannot open {}", path.display()))?,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))).is_err() {
+            ensure!(
+                Instant::now() < deadline,
+                "another runnc works on container {} and does not end",
+                self.id
+            );
+            thread::sleep(Duration::from_millis(2));
+        }
+        self.lock = Some(file);
+        Ok(())
+    }
+
+    fn is_locked(&self) -> bool {
+        let Ok(file) = File::options().write(true).open(self.dir.join("lock")) else {
+            return false;
+        };
+        let mut question = whole(libc::F_WRLCK);
+        let answered = fcntl(&file, FcntlArg::F_GETLK(&mut question));
+        answered.is_ok() && question.l_type != libc::F_UNLCK as libc::c_short
+    }
+}
+
+fn whole(kind: libc::c_int) -> libc::flock {
+    libc::flock {
+        l_type: kind as libc::c_short,
+        l_whence: libc::SEEK_SET as libc::c_short,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    }
+}
+
+fn owner_name(uid: u32) -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok().flatten();
+    user.map(|user| user.name).unwrap_or_default()
+}
+
+/// A moment since 1970 as RFC 3339 writes it.
+pub(crate) fn rfc3339(since_epoch: Duration) -> String {
+    let time = DateTime::<Utc>::from_timestamp(
+        i64::try_from(since_epoch.as_secs()).unwrap_or_default(),
+        since_epoch.subsec_nanos(),
+    );
+    time.unwrap_or_default().to_rfc3339_opts(SecondsFormat::Nanos, true)
+}
