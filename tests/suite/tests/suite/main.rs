@@ -14,6 +14,7 @@ mod jail;
 mod kv;
 mod lossy;
 mod network;
+mod oci;
 mod offload;
 mod optional;
 mod ring;
@@ -86,7 +87,8 @@ fn main() -> ExitCode {
         .chain(httpd::cases())
         .chain(inetd::cases())
         .chain(kv::cases())
-        .chain(xtask::cases());
+        .chain(xtask::cases())
+        .chain(oci::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let trials = cases.filter(asked).map(|case| trial(case, Arc::clone(&binaries))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
