@@ -33,6 +33,7 @@ use libcontainer::workload::{
 use nix::sys::prctl;
 use solo5_sys::extension::Features;
 use solo5_sys::manifest::DeviceKind;
+use tender::environment::Environment;
 use tender::options::Options;
 use tender::run::{End, Prepared};
 use tender::signals::{self, Inherited};
@@ -165,6 +166,7 @@ fn prepare(
         devices,
         kernel: workload.kernel.clone(),
         command_line: command_line(&plan.arguments)?,
+        environment: environment(workload)?,
     };
     let prepared = tender::run::prepare(options, &mut |line| tell(line))?;
     profile::check(spec, prepared.calls())?;
@@ -226,6 +228,18 @@ fn command_line(arguments: &[String]) -> Result<Vec<u8>> {
     ensure!(line.len() <= MAX_BYTES, "the arguments take {} bytes, {MAX_BYTES} fit", line.len());
     ensure!(!line.contains(&0), "an argument holds a NUL");
     Ok(line)
+}
+
+/// The variables, for a guest that reads any.
+fn environment(workload: &Workload) -> Result<Environment> {
+    let mut environment = Environment::default();
+    if workload.image.request.features.contains(Features::ENVIRONMENT) {
+        for variable in &workload.settings.environment {
+            let set = environment.set(variable.as_bytes());
+            set.with_context(|| format!("environment variable '{variable}'"))?;
+        }
+    }
+    Ok(environment)
 }
 
 /// Runs the guest and waits for its end; the status of the container.
