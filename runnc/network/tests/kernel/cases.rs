@@ -22,6 +22,7 @@ pub(crate) const ALL: &[(&str, Case)] = &[
     ("filters of others stay", others_stay),
     ("devices choose interfaces by name and then by number", several_interfaces),
     ("large and small MTUs and an interface that is down", mtus),
+    ("in a user namespace", user_namespace),
     ("without privileges in the namespace it is an error", unprivileged),
 ];
 
@@ -106,7 +107,7 @@ fn frames_pass() -> Outcome {
     let pair = Pair::new(PLAIN)?;
     let joined = join_one(&pair, "c")?;
     let mut guest = guest(&joined);
-    pair.outside(|| {
+    let peer = pair.outside(|| {
         let socket = UdpSocket::bind((OUTSIDE, 9)).unwrap();
         socket.set_read_timeout(Some(TIME_OUT)).unwrap();
         socket.send_to(b"hello", (INSIDE, 7)).unwrap();
@@ -118,11 +119,12 @@ fn frames_pass() -> Outcome {
         let mut buffer = [0; 9];
         let (len, from) = socket.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..len], from), (&b"back"[..], (INSIDE, 7).into()));
+        frame[6..12].to_vec()
     });
-    // Whatever comes now comes from outside: from the peer's Ethernet address.
+    // Whatever comes now comes from the other end, and not from the kernel here.
     let deadline = Instant::now() + Duration::from_millis(300);
     while let Some(frame) = guest.read_until(deadline) {
-        assert_ne!(frame[6..12], joined.mac, "{frame:02x?}");
+        assert_eq!(frame[6..12], peer, "{frame:02x?}");
     }
     pair.inside(|| leave("c"))?;
     pair.inside(|| leave("c"))?;
@@ -367,21 +369,46 @@ fn mtus() -> Outcome {
     Ok(())
 }
 
+/// In a user namespace there is no CAP_BPF, and CAP_NET_ADMIN for its own network only.
+fn user_namespace() -> Outcome {
+    let output = as_child(&["unshare", "--map-root-user", "--net"])?;
+    assert!(output.contains("joined peer, left"), "{output}");
+    Ok(())
+}
+
 fn unprivileged() -> Outcome {
     let pair = Pair::new(PLAIN)?;
-    let error = pair.inside(|| {
-        // Of this thread only; root without capabilities after it is another user.
-        nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWUSER).map_err(|it| it.to_string())?;
-        let devices = [Device { name: "service", headers: false }];
-        match join(&Request { container: "c", devices: &devices }) {
-            Err(error) => Ok(error.to_string()),
-            Ok(_) => Err("it was permitted".to_owned()),
-        }
-    });
-    // A process with several threads cannot enter a user namespace; then there is nothing to see.
-    if let Ok(text) = error {
-        assert!(text.starts_with("cannot "), "{text}");
-    }
+    let output = as_child(&["ip", "netns", "exec", &pair.inside, "unshare", "--user"])?;
+    assert!(output.contains("refused: cannot "), "{output}");
     check_clean(&pair);
     Ok(())
+}
+
+const CHILD: &str = "NETJOIN_TEST_CHILD";
+
+/// This program as a child of another, in [`child`].
+fn as_child(through: &[&str]) -> Result<String, std::io::Error> {
+    let program = std::env::current_exe()?;
+    let mut command = std::process::Command::new(through[0]);
+    let output = command.args(&through[1..]).arg(program).env(CHILD, "1").output()?;
+    Ok([output.stdout, output.stderr].map(|it| String::from_utf8_lossy(&it).into_owned()).concat())
+}
+
+/// Joins `eth0` of a namespace that is ours, or fails in one that is not. `None` if this is no child.
+pub(crate) fn child() -> Option<String> {
+    std::env::var_os(CHILD)?;
+    // The other end is made first, and so has the lower number.
+    let _ = ip("link add eth0 type veth peer name peer");
+    let devices = [Device { name: "service", headers: true }];
+    let told = match join(&Request { container: "c", devices: &devices }) {
+        Err(error) => format!("refused: {error}"),
+        Ok(joined) => {
+            let interface = joined[0].interface.clone().unwrap_or_default();
+            format!(
+                "joined {interface}, {}",
+                leave("c").map_or_else(|it| it.to_string(), |()| "left".into())
+            )
+        }
+    };
+    Some(told)
 }

@@ -10,6 +10,10 @@ use std::process::ExitCode;
 use libtest_mimic::{Arguments, Trial};
 
 fn main() -> ExitCode {
+    if let Some(told) = cases::child() {
+        println!("{told}");
+        return ExitCode::SUCCESS;
+    }
     let missing = namespace::missing();
     let trials = cases::ALL.iter().map(|(name, case)| {
         let missing = missing.clone();

@@ -10,6 +10,7 @@ mod idle;
 mod inetd;
 mod ipv6;
 mod jail;
+mod joined;
 mod kv;
 mod lossy;
 mod network;
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         .chain(economy::cases())
         .chain(jail::cases())
         .chain(network::cases())
+        .chain(joined::cases())
         .chain(ipv6::cases())
         .chain(lossy::cases())
         .chain(idle::cases())
