@@ -11,6 +11,7 @@ mod idle;
 mod inetd;
 mod ipv6;
 mod jail;
+mod joined;
 mod kv;
 mod lossy;
 mod network;
@@ -78,6 +79,7 @@ fn main() -> ExitCode {
         .chain(environment::cases())
         .chain(shutdown::cases())
         .chain(network::cases())
+        .chain(joined::cases())
         .chain(ipv6::cases())
         .chain(lossy::cases())
         .chain(idle::cases())
