@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -139,8 +139,9 @@ fn prepare(
     let (plan, taps) = received.context("the runtime's `start` ended early")?;
     ensure!(plan.attachments.len() == wish.networks.len(), "the plan is not for this unikernel");
 
-    let mut keep: Vec<RawFd> = taps.iter().map(AsRawFd::as_raw_fd).collect();
-    keep.push(stream.as_raw_fd());
+    // The tender takes over what its options name by number.
+    let taps: Vec<RawFd> = taps.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    let keep = [&taps[..], &[stream.as_raw_fd()]].concat();
     // What libcontainer still has open ends here; nothing of it is used again.
     descriptors::keep_only(None, keep)?;
     prctl::set_name(c"runnc").context("cannot take a name")?;
@@ -150,7 +151,7 @@ fn prepare(
     let mut warnings = plan.warnings;
     let settings = &workload.settings;
     let mut devices = device::Options::default();
-    let mut taps = taps.iter();
+    let mut taps = taps.into_iter();
     for (network, attachment) in wish.networks.iter().zip(&plan.attachments) {
         attach_network(&mut devices, &network.name, attachment, &mut taps, settings)?;
     }
@@ -195,11 +196,11 @@ fn read_resolv_conf() -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn attach_network<'a>(
+fn attach_network(
     devices: &mut device::Options,
     name: &str,
     attachment: &Attachment,
-    taps: &mut impl Iterator<Item = &'a std::os::fd::OwnedFd>,
+    taps: &mut impl Iterator<Item = RawFd>,
     settings: &settings::Settings,
 ) -> Result<()> {
     let mut accept =
@@ -208,7 +209,7 @@ fn attach_network<'a>(
         Attachment::Tap { mac } => {
             let tap = taps.next().context("the plan has too few descriptors")?;
             let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
-            accept("net", &format!("@{}", tap.as_raw_fd()))?;
+            accept("net", &format!("@{tap}"))?;
             accept("net-mac", &mac)?;
         }
         Attachment::Gateway => {
