@@ -150,7 +150,7 @@ fn measure(options: &Options, ours: &Workspace, folder: &Path) -> Result<Results
 fn attempt(stage: &mut Stage, network: &Network, runtime: &mut Runtime) -> Result<()> {
     runtime.clear()?;
     let Err(reason) = live(stage, network, runtime, Manner::Try) else { return Ok(()) };
-    if !runtime.adapt()? {
+    if !runtime.adapt(&reason)? {
         return Err(reason);
     }
     live(stage, network, runtime, Manner::Try).map(drop).context(reason)

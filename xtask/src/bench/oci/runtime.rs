@@ -90,6 +90,8 @@ pub(super) struct Runtime {
     pub(super) contents: Contents,
     /// The view of the system that it is started in, if it cannot have all of it.
     pub(super) view: Option<View>,
+    /// What it said with all of it.
+    complaint: String,
     program: PathBuf,
     state: PathBuf,
 }
@@ -111,15 +113,16 @@ impl Runtime {
         };
         let state = state.join(kind.name());
         fs::create_dir_all(&state).with_context(|| state.display().to_string())?;
-        Ok(Self { kind, contents, view: None, program, state })
+        Ok(Self { kind, contents, view: None, complaint: String::new(), program, state })
     }
 
-    /// Makes a view in which it may work if it does not as it is; `false` if there is none. This
-    /// thread's network is one that containers could have.
+    /// Makes a view in which it may work if it does not as it is, for this reason; `false` if there
+    /// is none. This thread's network is one that containers could have.
     ///
     /// # Errors
     /// If this user may not.
-    pub(super) fn adapt(&mut self) -> Result<bool> {
+    pub(super) fn adapt(&mut self, complaint: &anyhow::Error) -> Result<bool> {
+        self.complaint = format!("{complaint:#}");
         self.view = self.kind.hidden().map(View::without).transpose()?;
         Ok(self.view.is_some())
     }
@@ -148,15 +151,12 @@ impl Runtime {
 
     /// What is done to it for its view, for people.
     pub(super) fn remark(&self) -> Option<String> {
-        let name = self.kind.name();
-        Some(match self.view.as_ref()?.hidden {
-            Hidden::Mount(folder) => {
-                format!("{name} does not see {folder}, with which it does not run")
-            }
-            Hidden::Contents(folder) => {
-                format!("{name} does not see what is in {folder}, with which it does not run")
-            }
-        })
+        let what = match self.view.as_ref()?.hidden {
+            Hidden::Mount(folder) => folder.to_owned(),
+            Hidden::Contents(folder) => format!("what is in {folder}"),
+        };
+        let (name, complaint) = (self.kind.name(), &self.complaint);
+        Some(format!("{name} does not see {what}, with which it does not run: {complaint}"))
     }
 }
 
@@ -210,8 +210,14 @@ mod tests {
     #[test]
     fn the_state_is_named_before_the_verb() {
         let contents = Contents { root: "/".into(), words: Vec::new(), environment: Vec::new() };
-        let (program, state) = ("/bin/runc".into(), "/run/x/runc".into());
-        let runtime = Runtime { kind: Kind::Runc, contents, view: None, program, state };
+        let runtime = Runtime {
+            kind: Kind::Runc,
+            contents,
+            view: None,
+            complaint: String::new(),
+            program: "/bin/runc".into(),
+            state: "/run/x/runc".into(),
+        };
         let command = runtime.command(&["kill", "id", "KILL"]);
         assert_eq!((&*command.name, &*command.program), ("runc kill", Path::new("/bin/runc")));
         assert_eq!(command.arguments, ["--root", "/run/x/runc", "kill", "id", "KILL"]);

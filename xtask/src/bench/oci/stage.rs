@@ -57,6 +57,7 @@ impl Stage {
         set.thread_block().context("cannot block signals")?;
         let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
         let interrupts = SignalFd::with_flags(&set, flags).context("signalfd")?;
+        remove_bundles(folder)?;
         let runner = Runner::new(folder)?;
         Ok(Self { runner, interrupts, is_interrupted: false, folder: folder.into(), count: 0 })
     }
@@ -71,7 +72,7 @@ impl Stage {
         wire: Wire<'a>,
     ) -> Result<Container<'a>> {
         self.count += 1;
-        let id = format!("{}{}", prefix(), self.count);
+        let id = format!("{ID_PREFIX}{}-{}", std::process::id(), self.count);
         let bundle = self.folder.join(&id);
         bundle::write(&bundle, &id, &runtime.contents, &wire.path())?;
         Ok(Container { runtime, wire, id, bundle, is_there: false })
@@ -114,13 +115,21 @@ impl Drop for Stage {
             let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
         }
         let _ = wait_for_all();
-        cgroup::remove(&prefix());
+        // No other bench is running, so those of one that was killed may go as well.
+        cgroup::remove(ID_PREFIX);
     }
 }
 
-/// What the names of this bench's containers begin with.
-fn prefix() -> String {
-    format!("{ID_PREFIX}{}-", std::process::id())
+/// Removes what a bench that was killed has left.
+fn remove_bundles(folder: &Path) -> Result<()> {
+    let name = || folder.display().to_string();
+    for entry in fs::read_dir(folder).with_context(name)? {
+        let entry = entry.with_context(name)?;
+        if entry.file_name().to_string_lossy().starts_with(ID_PREFIX) {
+            fs::remove_dir_all(entry.path()).with_context(|| entry.path().display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// A container, from its bundle on. Dropping it removes all of it.
@@ -261,5 +270,32 @@ impl State {
 impl Drop for State {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bundles_of_a_bench_that_was_killed_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["nabla-bench-7-1", "roots"] {
+            fs::create_dir_all(folder.path().join(name).join("x")).unwrap();
+        }
+        remove_bundles(folder.path()).unwrap();
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        assert_eq!(left.collect::<Vec<_>>(), ["roots"]);
+    }
+
+    #[test]
+    fn two_benches_do_not_share_a_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("state");
+        let state = State::make(&place).unwrap();
+        assert!(State::make(&place).unwrap_err().to_string().contains("another bench"));
+        drop(state);
+        assert!(!place.exists());
+        State::make(&place).unwrap();
     }
 }
