@@ -97,9 +97,17 @@ fn empty_root(folder: &Path, name: &str) -> Result<PathBuf> {
 /// A response with this page, as long as the unikernel's.
 fn answer(page: &str) -> String {
     format!(
-        "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nContent-Type: text/html; charset=utf-8\r\n\
-         Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\nETag: \"0123456789abcdef\"\r\n\
-         Content-Length: {}\r\nConnection: close\r\n\r\n{page}",
+        "HTTP/1.1 200 OK\r\n\
+         Date: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+         Server: Small\r\n\
+         Connection: close\r\n\
+         Content-Type: text/html; charset=utf-8\r\n\
+         X-Content-Type-Options: nosniff\r\n\
+         Content-Length: {}\r\n\
+         Accept-Ranges: bytes\r\n\
+         Last-Modified: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+         ETag: \"0123456789abcdef\"\r\n\
+         Cache-Control: no-cache\r\n\r\n{page}",
         page.len()
     )
 }

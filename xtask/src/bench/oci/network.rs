@@ -15,6 +15,8 @@ use crate::bench::load::response::Reader;
 const PORT: u16 = 80;
 /// A server that takes longer does not come.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How long to ask before looking whether the server still runs.
+const LOOK: Duration = Duration::from_millis(250);
 /// Between two attempts.
 const PAUSE: Duration = Duration::from_micros(100);
 /// An attempt may take this long: a question that came too early may be lost, and the kernel would
@@ -108,17 +110,22 @@ pub(super) struct Answer {
     pub(super) bytes: usize,
 }
 
-/// Asks again and again until a server answers.
+/// Asks again and again until a server answers that is running.
 ///
 /// # Errors
-/// If it never does, or answers something else than a page.
-pub(super) fn first_answer(server: SocketAddrV4) -> Result<Answer> {
+/// If it has ended, or never answers.
+pub(super) fn first_answer(server: SocketAddrV4, is_running: impl Fn() -> bool) -> Result<Answer> {
     let start = Instant::now();
+    let mut look = LOOK;
     loop {
         let reason = match ask(server, attempt_time_out(start.elapsed())) {
             Ok(bytes) => return Ok(Answer { elapsed: start.elapsed(), bytes }),
             Err(reason) => reason,
         };
+        if start.elapsed() >= look {
+            ensure!(is_running(), "the container has ended");
+            look += LOOK;
+        }
         if start.elapsed() >= PATIENCE {
             return Err(reason)
                 .with_context(|| format!("no answer after {} s", PATIENCE.as_secs()));
@@ -179,8 +186,10 @@ mod tests {
                 stream.write_all(answer.as_bytes()).unwrap();
             }
         });
-        let answer = first_answer(address).unwrap();
+        let answer = first_answer(address, || true).unwrap();
         assert_eq!(answer.bytes, good.len());
         server.join().unwrap();
+        let error = first_answer(address, || false).unwrap_err();
+        assert_eq!(error.to_string(), "the container has ended");
     }
 }

@@ -19,6 +19,7 @@ use super::runtime::Runtime;
 use super::{bundle, cgroup};
 use crate::bench::candidate::Runner;
 use crate::bench::meter;
+use crate::bench::process::Process;
 
 /// How long a container's processes may take to end once they are killed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -150,7 +151,7 @@ impl Container<'_> {
     pub(super) fn create(&mut self, stage: &mut Stage, manner: Manner) -> Result<Duration> {
         // A runtime that fails may leave something.
         self.is_there = true;
-        let (bundle, pid) = (self.bundle.to_string_lossy(), self.bundle.join("pid"));
+        let (bundle, pid) = (self.bundle.to_string_lossy(), self.pid_file());
         let pid = pid.to_string_lossy();
         let words = ["create", "--bundle", &bundle, "--pid-file", &pid, &self.id];
         stage.step(manner, self.runtime, &words)
@@ -167,9 +168,18 @@ impl Container<'_> {
     /// Waits for the first answer.
     ///
     /// # Errors
-    /// If there is none.
+    /// If there is none: it has ended, or is silent.
     pub(super) fn first_answer(&self) -> Result<Answer> {
-        first_answer(self.wire.server()).context(self.runtime.kind.name())
+        first_answer(self.wire.server(), || self.is_running()).context(self.runtime.kind.name())
+    }
+
+    fn is_running(&self) -> bool {
+        let pid = fs::read_to_string(self.pid_file()).ok().and_then(|pid| pid.trim().parse().ok());
+        pid.and_then(Process::find).is_some_and(|process| process.is_running())
+    }
+
+    fn pid_file(&self) -> PathBuf {
+        self.bundle.join("pid")
     }
 
     /// What the kernel counts for its cgroup, if that is there.
