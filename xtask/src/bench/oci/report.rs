@@ -60,6 +60,7 @@ impl Results {
         lines.extend(self.measured.iter().filter_map(|one| one.runtime.remark()));
         let left_out = self.left_out.iter();
         lines.extend(left_out.map(|(kind, why)| format!("{} is left out: {why}", kind.name())));
+        lines.extend(unrest(&self.about));
         lines.extend(self.targets());
         lines.join("\n") + "\n"
     }
@@ -112,6 +113,14 @@ impl Measured {
             "answer_bytes": self.lives.last().map(|life| life.answer_bytes),
         })
     }
+}
+
+/// A line about a machine on which, before the bench, more programs wanted to run than could.
+fn unrest(about: &Value) -> Option<String> {
+    let machine = &about["machine"];
+    let load = machine["load"].as_str()?.split_whitespace().next()?;
+    let is_busy = load.parse::<f64>().ok()? > machine["cores"].as_f64()?;
+    is_busy.then(|| format!("the machine was not quiet: a load of {load} before the bench"))
 }
 
 fn summary(lives: &[Life], value: fn(&Life) -> u64) -> Option<Summary> {
@@ -207,6 +216,14 @@ mod tests {
         assert!(target("time", (Kind::Runc, 50), value(50)).ends_with("x runc: 0.50, met"));
         assert!(target("time", (Kind::Runc, 50), value(51)).ends_with("0.51, missed"));
         assert!(target("time", (Kind::Runc, 50), |_| None).ends_with("not measured"));
+    }
+
+    #[test]
+    fn a_machine_that_is_not_quiet_is_told() {
+        let about = |load: &str| json!({ "machine": { "cores": 2, "load": load } });
+        assert_eq!(unrest(&about("1.90 7.09 4.12 1/150 3")), None);
+        assert!(unrest(&about("2.10 0.00 0.00 1/150 3")).unwrap().contains("a load of 2.10"));
+        assert_eq!(unrest(&json!({})), None);
     }
 
     #[test]
