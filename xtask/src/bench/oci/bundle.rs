@@ -77,7 +77,9 @@ impl Contents {
         for (from, name) in [(kernel, "httpd"), (site, "site.img")] {
             fs::copy(from, root.join(name)).with_context(|| from.display().to_string())?;
         }
-        Ok(Self { root, words: vec!["/httpd"], environment: vec!["PATH=/", "NABLA_MEMORY=32M"] })
+        // As its image has it.
+        let environment = vec!["PATH=/", "NABLA_MEMORY=32M", "NABLA_PUBLISH=80"];
+        Ok(Self { root, words: vec!["/httpd"], environment })
     }
 }
 
