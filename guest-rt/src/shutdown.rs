@@ -58,6 +58,11 @@ pub(crate) fn interest() -> Option<PollFd> {
     SHUTDOWN.with(|state| state.interest())
 }
 
+/// Whether somebody waits for it, be it in vain.
+pub(crate) fn is_awaited() -> bool {
+    SHUTDOWN.with(|state| state.is_awaited())
+}
+
 /// Takes note of what a wait that included it has found.
 pub(crate) fn found(fd: PollFd) {
     let waiters = SHUTDOWN.with(|state| state.found(fd));
@@ -117,10 +122,13 @@ impl State {
         }
     }
 
+    fn is_awaited(&self) -> bool {
+        self.free.len() < self.waiters.len()
+    }
+
     fn interest(&self) -> Option<PollFd> {
-        let is_awaited = self.free.len() < self.waiters.len();
         // A closed pipe is told without being asked for.
-        self.fd.filter(|_| is_awaited).map(|fd| PollFd { fd, events: 0, returned: 0 })
+        self.fd.filter(|_| self.is_awaited()).map(|fd| PollFd { fd, events: 0, returned: 0 })
     }
 
     fn found(&mut self, fd: PollFd) -> Vec<Option<Waker>> {
@@ -227,7 +235,8 @@ mod tests {
     #[test]
     fn nobody_comes_without_a_descriptor() {
         let mut state = State::new();
+        assert!(!state.is_awaited());
         assert!(state.poll(&mut None, Waker::noop()).is_pending());
-        assert!(state.interest().is_none());
+        assert!(state.is_awaited() && state.interest().is_none());
     }
 }
