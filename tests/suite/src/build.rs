@@ -32,6 +32,11 @@ impl Binaries {
         self.0.join("tender")
     }
 
+    /// The container runtime.
+    pub fn runtime(&self) -> PathBuf {
+        self.0.join("runnc")
+    }
+
     /// The test guest with that name, a file `tests/guests/NAME.rs`.
     pub fn guest(&self, name: &str) -> PathBuf {
         self.0.join(format!("guest-{name}"))

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod needs;
+pub mod oci;
 pub mod run;
 
 pub use build::Binaries;

@@ -2,7 +2,9 @@
 //! reason printed, never passed.
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 
 /// Something that not every machine has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +25,7 @@ impl Need {
             Self::Root => Some("needs root".into()),
             Self::File(path) if Path::new(path).exists() => None,
             Self::File(path) => Some(format!("needs {path}")),
-            Self::Program(name, _) if is_on_path(name) => None,
+            Self::Program(name, _) if find(name).is_ok() => None,
             Self::Program(name, package) => {
                 Some(format!("needs {name} (Debian package {package})"))
             }
@@ -31,9 +33,15 @@ impl Need {
     }
 }
 
-fn is_on_path(program: &str) -> bool {
+/// Where a program is.
+///
+/// # Errors
+/// If it is nowhere.
+pub fn find(program: &str) -> Result<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path)
         .chain(["/usr/sbin".into(), "/sbin".into()])
-        .any(|folder| Path::new(&folder).join(program).is_file())
+        .map(|folder| folder.join(program))
+        .find(|file| file.is_file())
+        .with_context(|| format!("{program} is not on the PATH"))
 }

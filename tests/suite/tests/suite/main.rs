@@ -8,6 +8,7 @@ mod environment;
 mod hostile;
 mod httpd;
 mod idle;
+mod image;
 mod inetd;
 mod ipv6;
 mod jail;
@@ -33,7 +34,7 @@ use suite::{Binaries, Need};
 /// One test.
 pub(crate) struct Case {
     name: String,
-    needs: &'static [Need],
+    needs: Vec<Need>,
     body: Body,
 }
 
@@ -45,12 +46,12 @@ impl Case {
         name: impl Into<String>,
         body: impl FnOnce(&Binaries) -> Result<()> + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), needs: &[], body: Box::new(body) }
+        Self { name: name.into(), needs: Vec::new(), body: Box::new(body) }
     }
 
-    /// A test that is skipped where a need is not met.
-    pub(crate) fn with_needs(mut self, needs: &'static [Need]) -> Self {
-        self.needs = needs;
+    /// A test that is skipped where a need is not met, besides those that it has already.
+    pub(crate) fn with_needs(mut self, needs: &[Need]) -> Self {
+        self.needs.extend_from_slice(needs);
         self
     }
 }
@@ -89,8 +90,9 @@ fn main() -> ExitCode {
         .chain(httpd::cases())
         .chain(inetd::cases())
         .chain(kv::cases())
-        .chain(xtask::cases())
-        .chain(oci::cases());
+        .chain(image::cases())
+        .chain(oci::cases())
+        .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));
     let trials = cases.filter(asked).map(|case| trial(case, Arc::clone(&binaries))).collect();
     libtest_mimic::run(&arguments, trials).exit_code()

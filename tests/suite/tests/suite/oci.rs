@@ -1,186 +1,124 @@
-//! `cargo xtask oci`: images are the same bytes every time, other programs read them, and what is in them is
-//! served.
+//! The container runtime under real engines, and by its own command line. Every case has a sandbox: the
+//! machine's own networks, cgroups, mounts and processes are as before when it is done.
 
-use std::collections::BTreeMap;
+mod cri;
+mod ctr;
+mod docker;
+mod failures;
+mod many;
+mod podman;
+mod rootless;
+
 use std::fs::{self, File};
-use std::io::{BufReader, Write};
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, UNIX_EPOCH};
+use std::thread;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
-use nix::sys::signal::Signal;
-use suite::run::{connect, free_port};
-use suite::{Binaries, Ended, Need, Outcome, Running};
-use tempfile::TempDir;
+use anyhow::{Result, ensure};
+use suite::Binaries;
+use suite::oci::sandbox::NEEDS;
+use suite::oci::{Contents, Image, Sandbox};
+use suite::run::TIME_OUT;
 
 use crate::Case;
-use crate::httpd::response;
-use crate::xtask::command;
+use crate::httpd::append;
 
-const SKOPEO: &[Need] = &[Need::Program("skopeo", "skopeo")];
+/// What the web server serves.
+const PAGE: &str = "<!doctype html><title>suite</title>";
+/// How long a guest may take that ends by itself when it is asked to. Engines wait for ten seconds and
+/// more until they kill.
+const ORDERLY: Duration = Duration::from_secs(7);
 
-/// All cases of this file.
+/// All cases of these files.
 pub(crate) fn cases() -> Vec<Case> {
-    vec![
-        Case::new("oci::the same sources give the same bytes", reproducible),
-        Case::new("oci::the packed site is served with tags of its contents", served),
-        Case::new("oci::skopeo reads and copies an image", skopeo).with_needs(SKOPEO),
-        Case::new("oci::mistakes are named", mistakes),
-    ]
+    let files = [
+        podman::cases(),
+        rootless::cases(),
+        ctr::cases(),
+        cri::cases(),
+        docker::cases(),
+        failures::cases(),
+        many::cases(),
+    ];
+    files.into_iter().flatten().map(|case| case.with_needs(&NEEDS)).collect()
 }
 
-/// Makes an image in the folder `NAME` of a place.
-fn make(binaries: &Binaries, place: &Path, name: &str, words: &[&str]) -> Result<Outcome> {
-    let mut command = command(binaries, &["oci", "apps/httpd", "--output"]);
-    command.arg(place.join(name)).args(words).env_remove("SOURCE_DATE_EPOCH");
-    let outcome = Running::start(&mut command)?.wait()?;
-    ensure!(outcome.ended == Ended::Exit(0), "{outcome:?}");
-    Ok(outcome)
+/// The site image of the web server, in a file.
+fn site(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("site.img");
+    let mut file = File::create(&path)?;
+    append(&mut file, "index.html", PAGE.len() as u64, PAGE.as_bytes())?;
+    file.write_all(&[0; 1024])?;
+    Ok(path)
 }
 
-/// The files of a layout.
-fn files(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    let mut files = BTreeMap::new();
-    for part in ["", "blobs/sha256"] {
-        for entry in fs::read_dir(folder.join(part))? {
-            let path = entry?.path();
-            if path.is_file() {
-                files.insert(path.strip_prefix(folder)?.to_owned(), fs::read(&path)?);
-            }
+/// An image of the web server with its site.
+fn web(binaries: &Binaries, sandbox: &Sandbox) -> Result<Image> {
+    let site = site(sandbox.folder())?;
+    let contents = Contents {
+        files: &[("httpd", &binaries.app("httpd")), ("site.img", &site)],
+        entrypoint: &["/httpd"],
+        environment: &["NABLA_MEMORY=32M", "NABLA_PUBLISH=80"],
+    };
+    Image::write(sandbox.folder(), "httpd", &contents)
+}
+
+/// A root folder of the web server with its site, for bundles.
+fn web_root(binaries: &Binaries, sandbox: &Sandbox) -> Result<PathBuf> {
+    let root = sandbox.folder().join("root");
+    let site = site(sandbox.folder())?;
+    let files: &[(&str, &Path)] = &[("httpd", &binaries.app("httpd")), ("site.img", &site)];
+    Contents { files, entrypoint: &[], environment: &[] }.lay(&root)?;
+    Ok(root)
+}
+
+/// An image of one unikernel, which lies in it as `/NAME`.
+fn image_of(sandbox: &Sandbox, name: &str, kernel: &Path) -> Result<Image> {
+    let entrypoint = format!("/{name}");
+    let contents = Contents {
+        files: &[(name, kernel)],
+        entrypoint: &[&entrypoint],
+        environment: &["NABLA_MEMORY=16M"],
+    };
+    Image::write(sandbox.folder(), name, &contents)
+}
+
+/// Does something that must not take longer than an orderly end.
+fn orderly<T>(what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
+    let start = Instant::now();
+    let result = action()?;
+    let took = start.elapsed();
+    ensure!(took < ORDERLY, "{what} took {took:?}: the guest was killed in the end");
+    Ok(result)
+}
+
+/// The memory limit of a cgroup below the sandbox's, in whichever version of the hierarchy.
+fn memory_limits(sandbox: &Sandbox) -> Vec<String> {
+    let files = ["memory.limit_in_bytes", "memory.max"];
+    let groups = sandbox.cgroups().into_iter();
+    let limits = groups.flat_map(|group| files.map(|file| fs::read_to_string(group.join(file))));
+    limits.flatten().map(|limit| limit.trim().to_owned()).collect()
+}
+
+/// The first line that a server answers to a line, once it serves.
+fn ask(sandbox: &Sandbox, address: SocketAddr, line: &str) -> Result<String> {
+    let deadline = Instant::now() + TIME_OUT;
+    let attempt = || -> Result<String> {
+        let mut stream = sandbox.connect(address)?;
+        stream.write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer)?;
+        // A proxy in between accepts before the server does.
+        ensure!(!answer.is_empty(), "no answer");
+        Ok(answer.trim_end().to_owned())
+    };
+    loop {
+        match attempt() {
+            Ok(answer) => return Ok(answer),
+            Err(error) if Instant::now() > deadline => return Err(error),
+            Err(_) => thread::sleep(Duration::from_millis(20)),
         }
     }
-    Ok(files)
-}
-
-fn reproducible(binaries: &Binaries) -> Result<()> {
-    let place = TempDir::new()?;
-    let place = place.path();
-    let first = make(binaries, place, "first", &[])?;
-    ensure!(first.stdout.starts_with("localhost/httpd:latest: "), "{first:?}");
-
-    // The same site elsewhere, with other times.
-    let (own, copy) = (workspace().join("apps/httpd/site"), place.join("site"));
-    run(Command::new("cp").arg("-r").arg(own).arg(&copy))?;
-    File::open(copy.join("index.html"))?.set_modified(UNIX_EPOCH + Duration::from_secs(1 << 30))?;
-    let site = copy.to_str().context("the folder's name")?;
-    make(binaries, place, "second", &["--site", site])?;
-
-    let (first, second) = (files(&place.join("first"))?, files(&place.join("second"))?);
-    ensure!(first.len() == 5, "{:?}", first.keys());
-    ensure!(first == second, "{:?} and {:?}", first.keys(), second.keys());
-    let [first, second] = ["first.tar", "second.tar"].map(|name| fs::read(place.join(name)));
-    ensure!(first? == second?, "the archives differ");
-    Ok(())
-}
-
-fn workspace() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn served(binaries: &Binaries) -> Result<()> {
-    let place = TempDir::new()?;
-    let (place, site) = (place.path(), place.path().join("site"));
-    fs::create_dir(&site)?;
-    // Longer than a name in the plain format.
-    let long = format!("{}.txt", "n".repeat(160));
-    fs::write(site.join(&long), "far")?;
-    fs::write(site.join("index.html"), "<p>near</p>")?;
-    let site = site.to_str().context("the folder's name")?;
-    make(binaries, place, "image", &["--site", site])?;
-    unpack_layer(&place.join("image"), place)?;
-    let names = ["httpd", "site.img"].map(|name| place.join(name).is_file());
-    ensure!(names == [true, true], "{names:?}");
-
-    let port = free_port()?;
-    let (publish, block) =
-        (format!("{port}:80"), format!("site={}", place.join("site.img").display()));
-    let words = ["run", "httpd", "-p", &publish, "--block", &block];
-    let mut running = Running::start(&mut command(binaries, &words))?;
-    running.error_line_with("serving ")?;
-    let mut tags = Vec::new();
-    for (path, expected) in [("", "<p>near</p>"), (&*long, "far")] {
-        let mut stream = connect(port)?;
-        write!(stream, "GET /{path} HTTP/1.1\r\nHost: x\r\n\r\n")?;
-        let (head, body) = response(&mut BufReader::new(stream))?;
-        ensure!(body == expected.as_bytes(), "{head}");
-        ensure!(!head.contains("Last-Modified"), "nobody knows when: {head}");
-        tags.extend(head.lines().find_map(|line| line.strip_prefix("ETag: ")).map(str::to_owned));
-    }
-    ensure!(tags.len() == 2 && tags[0] != tags[1], "{tags:?}");
-    running.signal(Signal::SIGINT)?;
-    ensure!(running.wait()?.ended == Ended::Exit(130));
-    Ok(())
-}
-
-/// Unpacks the layer of a layout, which is its largest blob.
-fn unpack_layer(image: &Path, place: &Path) -> Result<()> {
-    let blobs = files(image)?;
-    let (layer, _) = blobs.iter().max_by_key(|(_, bytes)| bytes.len()).context("no blobs")?;
-    run(Command::new("tar").arg("-xzf").arg(image.join(layer)).arg("-C").arg(place))?;
-    Ok(())
-}
-
-fn skopeo(binaries: &Binaries) -> Result<()> {
-    let place = TempDir::new()?;
-    let place = place.path();
-    let made = make(binaries, place, "image", &["--tag", "me/web:1", "--", "--log=debug"])?;
-    let digest = made.stdout.lines().find_map(|line| line.strip_prefix("digest: "));
-    let digest = digest.context("no digest")?;
-
-    let image = place.join("image");
-    let source = format!("oci:{}:1", image.display());
-    let about = run(Command::new("skopeo").args(["inspect", &source]))?;
-    let config = run(Command::new("skopeo").args(["inspect", "--config", &source]))?;
-    let packed = |text: &str| text.split_whitespace().collect::<String>();
-    for (text, part) in [
-        (&about, &*format!(r#""Digest":"{digest}""#)),
-        (&about, r#""org.opencontainers.image.title":"httpd""#),
-        (&config, r#""architecture":"amd64""#),
-        (&config, r#""Entrypoint":["/httpd"],"#),
-        (&config, r#""Cmd":["--log=debug"],"#),
-        (&config, r#""NABLA_MEMORY=32M","NABLA_PUBLISH=80""#),
-        (&config, r#""80/tcp":{}"#),
-        (&config, r#""StopSignal":"SIGTERM""#),
-    ] {
-        ensure!(packed(text).contains(part), "{part} is not in {text}");
-    }
-
-    let tar = place.join("image.tar");
-    for (name, source) in [
-        ("from-folder", source),
-        ("from-archive", format!("oci-archive:{}", tar.display())),
-        ("from-docker", format!("docker-archive:{}:localhost/me/web:1", tar.display())),
-    ] {
-        let copy = place.join(name);
-        let target = format!("dir:{}", copy.display());
-        run(Command::new("skopeo").args(["--insecure-policy", "copy", &source, &target]))?;
-        ensure!(copy.join("manifest.json").is_file(), "{source}");
-    }
-    Ok(())
-}
-
-fn run(command: &mut Command) -> Result<String> {
-    let output = command.output().context("cannot start it")?;
-    let errors = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{command:?}: {errors}");
-    Ok(String::from_utf8(output.stdout)?)
-}
-
-fn mistakes(binaries: &Binaries) -> Result<()> {
-    let place = TempDir::new()?;
-    fs::write(place.path().join("mine"), "mine")?;
-    let folder = place.path().to_str().context("the folder's name")?;
-    for (words, named) in [
-        (&["oci"][..], "which app"),
-        (&["oci", "httpd", "--tag", "Web"], "'Web'"),
-        (&["oci", "hello", "--site", folder], "no --site"),
-        (&["oci", "hello", "--output", folder], "no image layout"),
-    ] {
-        let outcome = Running::start(&mut command(binaries, words))?.wait()?;
-        ensure!(outcome.ended == Ended::Exit(1) && outcome.stdout.is_empty(), "{outcome:?}");
-        ensure!(outcome.stderr.contains(named), "{words:?} without {named}: {outcome:?}");
-    }
-    ensure!(fs::read(place.path().join("mine"))? == b"mine");
-    Ok(())
 }
