@@ -6,7 +6,7 @@ use core::slice;
 use core::sync::atomic::AtomicU64;
 
 use solo5_sys::boot::BootInfo;
-use solo5_sys::extension::{Extension, Features, Request};
+use solo5_sys::extension::{Environment, Extension, Features, Request};
 use solo5_sys::layout::COMMAND_LINE_MAX_BYTES;
 #[cfg(not(test))]
 use solo5_sys::layout::{EXTENSION_PAGE, PAGE_BYTES};
@@ -22,6 +22,8 @@ pub(crate) struct Boot {
     pub(crate) request: Request,
     /// All zero under a tender that has no extensions.
     pub(crate) extension: Extension,
+    /// Strings with a NUL behind each.
+    pub(crate) environment: &'static [u8],
     pub(crate) epoll_fd: i32,
     pub(crate) timer_fd: i32,
 }
@@ -58,6 +60,10 @@ pub(crate) extern "C" fn start(info: *const BootInfo) -> ! {
     let request = unsafe { __guest_request };
     if extension.features.contains(Features::TSC) {
         crate::time::use_counter(extension.clock);
+    }
+    if let Some(fd) = extension.shutdown_fd() {
+        crate::net::devices::expect_shutdown();
+        crate::shutdown::expect(fd);
     }
     BOOT.with(|boot| *boot = Some(read_boot(&info, request, extension)));
     crate::logger::init();
@@ -104,9 +110,19 @@ fn read_boot(info: &BootInfo, request: Request, extension: Extension) -> Boot {
         manifest: read_manifest(info.manifest as usize, request.optional),
         request,
         extension,
+        environment: read_environment(&extension),
         epoll_fd: info.epoll_fd,
         timer_fd: info.timer_fd,
     }
+}
+
+fn read_environment(extension: &Extension) -> &'static [u8] {
+    let Environment { address, bytes } = extension.environment;
+    if !extension.features.contains(Features::ENVIRONMENT) || bytes == 0 {
+        return &[];
+    }
+    // SAFETY: the tender has mapped so many bytes there, for reading only.
+    unsafe { region(address as usize, bytes as usize) }
 }
 
 fn read_command_line(address: usize) -> String {

@@ -33,8 +33,9 @@
 //! | [`block`] | block devices |
 //! | [`time`] | monotonic and wall clock, sleeping, time-outs |
 //! | [`entropy`] | random bytes, a [`rand_core`] generator |
-//! | [`task`] | the executor: [`spawn`], [`task::yield_now`] |
+//! | [`task`] | the executor: [`spawn`], [`task::yield_now`], [`task::shutdown`] |
 //! | [`mod@args`] | the command line |
+//! | [`env`] | variables |
 //! | [`print!`], [`println!`], [`log`] | the console |
 //!
 //! One thread runs everything; the executor's idle state is the yield hypercall. The same file runs
@@ -51,6 +52,7 @@ extern crate std;
 pub mod args;
 pub mod block;
 pub mod entropy;
+pub mod env;
 mod exit;
 mod heap;
 pub mod logger;
@@ -64,6 +66,7 @@ mod clock;
 mod console;
 mod hypercall;
 mod manifest;
+mod shutdown;
 mod single_thread;
 
 pub use args::args;
@@ -80,7 +83,9 @@ pub mod internal {
     pub use crate::exit::{abort, panicked};
     pub use crate::heap::Heap;
     pub use crate::hypercall::raw as raw_hypercall;
-    pub use crate::manifest::{Declaration, FEATURES, declared_entries, request, request_note};
+    pub use crate::manifest::{
+        Declaration, FEATURES, count_devices, declared_entries, request, request_note,
+    };
     pub use crate::task::{run, run_async};
     pub use solo5_sys;
 }

@@ -8,22 +8,37 @@ use crate::arch;
 /// One line of [`manifest!`](crate::manifest!).
 #[derive(Clone, Copy)]
 pub struct Declaration {
-    /// The entry of the manifest.
-    pub entry: Entry,
+    /// The entry of the manifest; `None` of a line that declares no device.
+    entry: Option<Entry>,
     is_block: bool,
     read_only: bool,
     optional: bool,
+    /// What the line asks for.
+    features: Features,
 }
 
 impl Declaration {
+    const NONE: Self = Self {
+        entry: None,
+        is_block: false,
+        read_only: false,
+        optional: false,
+        features: Features::NONE,
+    };
+
     /// `net "name"`.
     pub const fn net(name: &str) -> Self {
-        Self { entry: Entry::net(name), is_block: false, read_only: false, optional: false }
+        Self { entry: Some(Entry::net(name)), ..Self::NONE }
     }
 
     /// `block "name"`.
     pub const fn block(name: &str) -> Self {
-        Self { entry: Entry::block(name), is_block: true, read_only: false, optional: false }
+        Self { entry: Some(Entry::block(name)), is_block: true, ..Self::NONE }
+    }
+
+    /// `shutdown`.
+    pub const fn shutdown() -> Self {
+        Self { features: Features::SHUTDOWN, ..Self::NONE }
     }
 
     /// `block "name" read_only`.
@@ -47,45 +62,55 @@ impl Declaration {
     }
 }
 
-/// The manifest's entries of the declarations.
-pub const fn declared_entries<const N: usize>(declarations: [Declaration; N]) -> [Entry; N] {
-    let mut entries = [Entry::net("unused"); N];
-    let mut i = 0;
+/// How many of the declarations are devices.
+pub const fn count_devices<const N: usize>(declarations: [Declaration; N]) -> usize {
+    let (mut count, mut i) = (0, 0);
     while i < N {
-        entries[i] = declarations[i].entry;
+        count += declarations[i].entry.is_some() as usize;
+        i += 1;
+    }
+    count
+}
+
+/// The manifest's entries of the declarations, of which so many are devices.
+pub const fn declared_entries<const N: usize, const DEVICES: usize>(
+    declarations: [Declaration; N],
+) -> [Entry; DEVICES] {
+    let mut entries = [Entry::net("unused"); DEVICES];
+    let (mut count, mut i) = (0, 0);
+    while i < N {
+        if let Some(entry) = declarations[i].entry {
+            entries[count] = entry;
+            count += 1;
+        }
         i += 1;
     }
     entries
 }
 
-/// The program's read-only devices, as bits by manifest index.
-const fn read_only<const N: usize>(declarations: [Declaration; N]) -> u64 {
-    let mut read_only = 0;
-    let mut i = 0;
+/// A request for the features and for what the declarations say, without its stub.
+const fn requested<const N: usize>(
+    mut features: Features,
+    declarations: [Declaration; N],
+) -> Request {
+    let (mut read_only, mut optional) = (0, 0);
+    // Of the next device, in the manifest.
+    let (mut index, mut i) = (1, 0);
     while i < N {
-        if declarations[i].read_only {
-            read_only |= 1 << (i + 1);
+        let declaration = declarations[i];
+        features = features.union(declaration.features);
+        if declaration.entry.is_some() {
+            read_only |= (declaration.read_only as u64) << index;
+            optional |= (declaration.optional as u64) << index;
+            index += 1;
         }
         i += 1;
     }
-    read_only
+    Request { features, read_only, stub: Stub { start: 0, end: 0 }, optional }
 }
 
-/// The program's optional devices, as bits by manifest index.
-const fn optional<const N: usize>(declarations: [Declaration; N]) -> u64 {
-    let mut optional = 0;
-    let mut i = 0;
-    while i < N {
-        if declarations[i].optional {
-            optional |= 1 << (i + 1);
-        }
-        i += 1;
-    }
-    optional
-}
-
-/// What the runtime can use of the tender's extensions.
-pub const FEATURES: Features = Features::ALL;
+/// What the runtime can use of the tender's extensions, whatever the program is.
+pub const FEATURES: Features = Features::ALL.without(Features::SHUTDOWN);
 
 /// A request for the features, with the program's read-only and optional devices, as the program
 /// itself reads it.
@@ -93,8 +118,7 @@ pub const fn request<const N: usize>(
     features: Features,
     declarations: [Declaration; N],
 ) -> Request {
-    let stub = Stub { start: 0, end: 0 };
-    Request { features, read_only: read_only(declarations), stub, optional: optional(declarations) }
+    requested(features, declarations)
 }
 
 /// The same as a note for the tender.
@@ -103,10 +127,11 @@ pub const fn request_note<const N: usize>(
     declarations: [Declaration; N],
 ) -> RequestNote {
     let stub = [arch::__guest_stub as _, arch::__guest_stub_end as _];
-    RequestNote::new(features, read_only(declarations), optional(declarations), stub)
+    let Request { features, read_only, optional, .. } = requested(features, declarations);
+    RequestNote::new(features, read_only, optional, stub)
 }
 
-/// Declares the program's devices, once per program:
+/// Declares the program's devices, and whether it ends in order, once per program:
 ///
 /// ```ignore
 /// guest_rt::manifest! {
@@ -114,6 +139,7 @@ pub const fn request_note<const N: usize>(
 ///     block "site" read_only,
 ///     block "data",
 ///     block "cache" optional,
+///     shutdown,
 /// }
 /// ```
 ///
@@ -122,6 +148,10 @@ pub const fn request_note<const N: usize>(
 /// them [`block::open`](crate::block::open) says [`NotAttached`](crate::block::Error::NotAttached).
 /// Solo5's own tender knows nothing of that and wants all. A device may be `read_only optional`. An
 /// empty manifest is `manifest! {}`.
+///
+/// With `shutdown`, the signals that ask a process to end (SIGTERM, SIGINT, SIGHUP) do not end this one but make
+/// [`task::shutdown`](crate::task::shutdown) ready; the program promises to wait for that, and to return from `main`
+/// soon after. A second such signal ends it all the same.
 #[macro_export]
 macro_rules! manifest {
     ($($declarations:tt)*) => {
@@ -133,14 +163,17 @@ macro_rules! manifest {
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __manifest {
-    ($features:expr; $($kind:ident $name:literal $($option:ident)*),* $(,)?) => {
+    ($features:expr; $($kind:ident $($name:literal $($option:ident)*)?),* $(,)?) => {
         const _: () = {
             use $crate::internal::solo5_sys::{extension, note};
-            use $crate::internal::{Declaration, declared_entries, request, request_note};
+            use $crate::internal::{
+                Declaration, count_devices, declared_entries, request, request_note,
+            };
 
-            const COUNT: usize = <[&str]>::len(&[$($name),*]);
+            const COUNT: usize = <[&str]>::len(&[$(stringify!($kind)),*]);
             const DECLARATIONS: [Declaration; COUNT] =
-                [$(Declaration::$kind($name)$(.$option())*),*];
+                [$(Declaration::$kind($($name)?)$($(.$option())*)?),*];
+            const DEVICES: usize = count_devices(DECLARATIONS);
 
             #[used]
             #[unsafe(link_section = ".interp")]
@@ -150,7 +183,7 @@ macro_rules! __manifest {
             static ABI: note::AbiNote = note::AbiNote::SPT;
             #[used]
             #[unsafe(link_section = ".note.solo5.manifest")]
-            static MANIFEST: note::ManifestNote<COUNT> =
+            static MANIFEST: note::ManifestNote<DEVICES> =
                 note::ManifestNote::new(declared_entries(DECLARATIONS));
             #[unsafe(no_mangle)]
             #[allow(non_upper_case_globals)]

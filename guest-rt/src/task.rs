@@ -15,7 +15,9 @@ use core::task::{Context, Poll, Waker};
 use crate::exit::{ExitStatus, Termination, exit};
 use crate::net::devices;
 use crate::single_thread::SingleThread;
-use crate::time;
+use crate::{shutdown as asked, time};
+
+pub use crate::shutdown::{Shutdown, shutdown};
 
 static TASKS: SingleThread<Tasks> = SingleThread::new(Tasks::new());
 static READY: SingleThread<VecDeque<TaskId>> = SingleThread::new(VecDeque::new());
@@ -109,6 +111,7 @@ where
 fn turn() {
     let mut now = time::refresh();
     time::fire(now);
+    asked::look(now);
     devices::receive(now);
     if run_ready() {
         // The tasks may have taken long, and what came due meanwhile is not to wait for that again.

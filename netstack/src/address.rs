@@ -236,6 +236,22 @@ mod tests {
         assert_eq!(stack.routes.next_hop(ip("10.1.2.3")), None);
     }
 
+    /// A node of Calico asks for its pods from an address that is none of their neighbours'.
+    #[test]
+    fn a_host_of_another_network_is_answered_and_not_remembered() {
+        let mut stack = stack();
+        stack.set_ipv4([10, 244, 3, 7].into(), 32, None).unwrap();
+        let mac = [2, 0, 0, 0, 0, 9];
+        let mut request = [&[0xff; 6][..], &mac, &[8, 6, 0, 1, 8, 0, 6, 4, 0, 1], &mac].concat();
+        request.extend([192, 168, 0, 1, 0, 0, 0, 0, 0, 0, 10, 244, 3, 7]);
+        stack.receive(Instant::ZERO, &request);
+        let answer = stack.front_frame().unwrap();
+        assert_eq!((&answer[..6], &answer[20..22]), (&mac[..], &[0, 2][..]));
+        assert_eq!(answer[22..42], [&[2, 0, 0, 0, 0, 1, 10, 244, 3, 7], &request[22..32]].concat());
+        assert_eq!(stack.counters().dropped_arp, 1);
+        assert_eq!(stack.routes.next_hop(ip("192.168.0.1")), None);
+    }
+
     #[test]
     fn a_route_that_can_never_be_used_is_refused() {
         let mut stack = stack();

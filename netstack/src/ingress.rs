@@ -96,6 +96,8 @@ impl Stack {
             return Err(Refusal::NotForUs);
         }
         let is_asked = self.routes.is_own(target) || self.any_ip && is_host(target);
+        // A router may ask from an address of another network (as Calico's nodes do, which are no
+        // neighbours of their pods): it is answered where it says it is, and not remembered.
         let is_on_link = self.routes.is_on_link(sender);
         let kind = match (arp.is_request, is_asked) {
             (false, _) => Kind::Answer { overrides: true },
@@ -104,7 +106,7 @@ impl Stack {
         };
         let is_known = is_on_link && self.learn(sender, Some(arp.sender_mac), kind);
         self.counters.dropped_arp += u64::from(!is_known);
-        if arp.is_request && is_asked && is_on_link && self.may_answer() {
+        if arp.is_request && is_asked && self.may_answer() {
             let answer = Arp {
                 is_request: false,
                 sender: arp.target,

@@ -156,10 +156,12 @@ impl Stack {
             _ => (ALL_NODES, icmp::group_mac(ALL_NODES.into())),
         };
         if !is_probe {
-            if !self.routes.is_on_link(to.into()) || !is_unicast(to_mac) {
+            if !is_unicast(to_mac) {
                 return Err(Refusal::NotForUs);
             }
-            let is_known = self.learn(to.into(), source_mac, Kind::Request);
+            // As with ARP, who is no neighbour is answered and not remembered.
+            let is_on_link = self.routes.is_on_link(to.into());
+            let is_known = is_on_link && self.learn(to.into(), source_mac, Kind::Request);
             self.counters.dropped_arp += u64::from(!is_known);
         }
         if self.may_answer() {

@@ -26,22 +26,22 @@ pub(crate) struct Cli {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Global {
     /// Where states of containers are kept
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) root: Option<PathBuf>,
     /// Write what goes wrong to this file as well
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) log: Option<PathBuf>,
     /// `text` or `json`
-    #[arg(long, global = true, default_value = "text")]
+    #[arg(long, default_value = "text")]
     pub(crate) log_format: String,
     /// Say more in the log
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) debug: bool,
     /// Have systemd make the control groups
-    #[arg(long, global = true)]
+    #[arg(long)]
     pub(crate) systemd_cgroup: bool,
     /// Ignored: what is rootless is found out
-    #[arg(long, global = true, hide = true)]
+    #[arg(long, hide = true)]
     pub(crate) rootless: Option<String>,
 }
 

@@ -20,6 +20,32 @@ pub fn write<W: Write>(tree: &Tree, output: W, mut progress: impl FnMut(u64)) ->
     archive.into_inner().context("cannot end the archive")
 }
 
+/// The record of a file that tells whether it has changed, for readers that cannot tell by its time.
+pub const TAG: &str = "NABLA.etag";
+
+/// As [`write`]; each file has a record [`TAG`] as well, with what `tag` gives for it.
+///
+/// # Errors
+/// As `write`, and those of `tag`.
+pub fn write_tagged<W: Write>(
+    tree: &Tree,
+    output: W,
+    mut tag: impl FnMut(&Entry) -> Result<String>,
+    mut progress: impl FnMut(u64),
+) -> Result<W> {
+    let mut archive = tar::Builder::new(output);
+    for entry in &tree.entries {
+        if let Kind::File(_) = entry.kind {
+            let tag = tag(entry)?;
+            archive
+                .append_pax_extensions([(TAG, tag.as_bytes())])
+                .with_context(|| format!("cannot pack {}", entry.path.display()))?;
+        }
+        append(&mut archive, entry, &mut progress)?;
+    }
+    archive.into_inner().context("cannot end the archive")
+}
+
 fn append(
     archive: &mut tar::Builder<impl Write>,
     entry: &Entry,

@@ -20,6 +20,15 @@ pub fn parse(text: &str) -> Result<u64> {
     count.checked_mul(factor).with_context(malformed)
 }
 
+/// A size such that [`parse`] gives the same, as short as can be: `1536M`, `1G`.
+pub fn exact(bytes: u64) -> String {
+    let unit = UNITS.iter().rev().find(|(_, factor)| bytes > 0 && bytes.is_multiple_of(*factor));
+    match unit {
+        Some((letter, factor)) => format!("{}{letter}", bytes / factor),
+        None => bytes.to_string(),
+    }
+}
+
 /// A size with three digits or so: `812 bytes`, `16.4 KiB`, `1.0 GiB`.
 pub fn format(bytes: u64) -> String {
     match UNITS.iter().rev().find(|(_, factor)| bytes >= *factor) {
@@ -47,6 +56,14 @@ mod tests {
         for text in ["", "K", "1k", "+1", "-1", "1.5G", "1GB", "99999999999999T"] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
+    }
+
+    #[test]
+    fn exact_sizes_are_read_again() {
+        for (bytes, text) in [(0, "0"), (513, "513"), (1536 << 20, "1536M"), (2 << 40, "2T")] {
+            assert_eq!(exact(bytes), text);
+            assert_eq!(parse(text).unwrap(), bytes);
         }
     }
 

@@ -26,7 +26,7 @@ pub enum Strangers {
 }
 
 /// A folder and all that it holds, in the order of the names' bytes, folders before their contents.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Tree {
     /// The folder, without symbolic links.
     pub root: PathBuf,

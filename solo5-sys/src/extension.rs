@@ -44,11 +44,17 @@ impl Features {
     /// The guest is told by [`Extension::synchronous`] on which block devices a write is on the disk when it
     /// returns.
     pub const SYNC: Self = Self(1 << 9);
+    /// The guest ends in order when it is asked to: [`Extension::shutdown`] names a descriptor that becomes
+    /// ready then (`POLLHUP`), once and for all. Granted with [`Features::PPOLL`] only, which may wait for one
+    /// descriptor more, and where there is a supervisor to be asked.
+    pub const SHUTDOWN: Self = Self(1 << 10);
+    /// The guest reads variables that its starter has set, in [`Extension::environment`].
+    pub const ENVIRONMENT: Self = Self(1 << 11);
 
     /// Every feature that this version knows.
-    pub const ALL: Self = Self(0b11_1111_1111);
+    pub const ALL: Self = Self(0b1111_1111_1111);
 
-    const NAMES: [(Self, &'static str); 10] = [
+    const NAMES: [(Self, &'static str); 12] = [
         (Self::PPOLL, "ppoll"),
         (Self::NO_TLS, "no-tls"),
         (Self::MULTI_BLOCK, "multi-block"),
@@ -59,6 +65,8 @@ impl Features {
         (Self::TSC, "tsc"),
         (Self::RING, "ring"),
         (Self::SYNC, "sync"),
+        (Self::SHUTDOWN, "shutdown"),
+        (Self::ENVIRONMENT, "environment"),
     ];
 
     /// The set as bits.
@@ -303,11 +311,22 @@ impl Rings {
     }
 }
 
+/// The variables that the guest's starter has set: `NAME=VALUE` strings, each with a NUL behind it, one
+/// after the other. Both zero if there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// Address of the first one: [`crate::layout::ENVIRONMENT`].
+    pub address: u64,
+    /// Size of all, at most [`crate::layout::ENVIRONMENT_MAX_BYTES`].
+    pub bytes: u64,
+}
+
 /// What the tender grants: the contents of [`crate::layout::EXTENSION_PAGE`].
 ///
 /// Laid out as magic `NablaExt`, `u32` version, `u32` size, `u64` features, `u64` read-only
 /// devices, 32 bytes of seed, three `u64` of the placement, `u64` devices with virtio-net headers,
-/// three `u64` of the clock, three `u64` of the rings, `u64` synchronous devices.
+/// three `u64` of the clock, three `u64` of the rings, `u64` synchronous devices, `u64` descriptor of the
+/// shutdown, two `u64` of the environment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extension {
     /// The features in force: what was asked for and is known here.
@@ -328,6 +347,10 @@ pub struct Extension {
     /// The block devices on which a write is on the disk when it returns, as bits by manifest index, meaningful
     /// with [`Features::SYNC`].
     pub synchronous: u64,
+    /// The descriptor that becomes ready when the guest is to end, meaningful with [`Features::SHUTDOWN`].
+    pub shutdown: u64,
+    /// The variables, meaningful with [`Features::ENVIRONMENT`].
+    pub environment: Environment,
 }
 
 impl Extension {
@@ -341,9 +364,11 @@ impl Extension {
         clock: Clock { counter: 0, monotonic_ns: 0, scale: 0 },
         rings: Rings { devices: 0, base: 0, doorbells: 0 },
         synchronous: 0,
+        shutdown: 0,
+        environment: Environment { address: 0, bytes: 0 },
     };
     /// Size of the encoded form in bytes.
-    pub const BYTES: usize = 152;
+    pub const BYTES: usize = 176;
     /// Size of the first tenders' page.
     const BYTES_MIN: usize = 88;
     /// Offset of the features, which an entry may have to look at before it has a stack.
@@ -369,6 +394,9 @@ impl Extension {
         put(&mut out, 128, &self.rings.base.to_le_bytes());
         put(&mut out, 136, &self.rings.doorbells.to_le_bytes());
         put(&mut out, 144, &self.synchronous.to_le_bytes());
+        put(&mut out, 152, &self.shutdown.to_le_bytes());
+        put(&mut out, 160, &self.environment.address.to_le_bytes());
+        put(&mut out, 168, &self.environment.bytes.to_le_bytes());
         out
     }
 
@@ -380,6 +408,12 @@ impl Extension {
     /// Whether a write to the block device with this manifest index is on the disk when it returns.
     pub const fn is_synchronous(&self, index: usize) -> bool {
         self.features.contains(Features::SYNC) && self.synchronous & (1 << index) != 0
+    }
+
+    /// The descriptor that becomes ready when the guest is to end; `None` if nothing will tell it.
+    pub fn shutdown_fd(&self) -> Option<i32> {
+        let granted = self.features.contains(Features::SHUTDOWN);
+        i32::try_from(self.shutdown).ok().filter(|_| granted)
     }
 
     /// Reads the page; `None` under a tender that offers none (Solo5's), or another version.
@@ -415,6 +449,8 @@ impl Extension {
                 doorbells: appended(136)?,
             },
             synchronous: appended(144)?,
+            shutdown: appended(152)?,
+            environment: Environment { address: appended(160)?, bytes: appended(168)? },
         })
     }
 }

@@ -13,6 +13,12 @@ pub const EXTENSION_PAGE: u64 = MEMORY_BASE;
 /// Where [`crate::boot::BootInfo`] lies.
 pub const BOOT_INFO: u64 = 0x1_1000;
 
+/// Where the strings of [`crate::extension::Environment`] lie, if there are any.
+pub const ENVIRONMENT: u64 = 0x3_0000;
+
+/// Most bytes of these, NULs included.
+pub const ENVIRONMENT_MAX_BYTES: usize = 256 << 10;
+
 /// Lowest address of a loaded segment.
 pub const LOAD_BASE: u64 = 0x10_0000;
 

@@ -6,10 +6,12 @@
 //! | 1 | the console |
 //! | 2 | closed |
 //! | from 3 | the devices that are attached, in the manifest's order |
+//! | behind them | the gateways' doorbells, for guests with rings |
 //! | behind them | the epoll set and the timer, for guests that wait by them |
+//! | the last | the read end of the pipe that asks to end, for guests that heed it |
 //!
-//! The numbers follow from the manifest and which of its optional devices are there, and so does the policy
-//! that names them.
+//! The numbers follow from the manifest, which of its optional devices are there, and the granted features; and
+//! so does the policy that names them.
 
 use std::fs::OpenOptions;
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -38,7 +40,7 @@ pub enum Error {
     },
 }
 
-/// The number of what stands at this position among devices, epoll set and timer.
+/// The number of what stands at this position among devices and what is behind them.
 pub fn number(position: usize) -> RawFd {
     FIRST + position as RawFd
 }

@@ -34,6 +34,11 @@ pub enum Error {
     /// The path names something that cannot hold a program.
     #[error("'{0}' is not a regular file")]
     NotRegular(String),
+    /// Variables for a guest that does not read them.
+    #[error(
+        "'{0}' reads no variables (it does not ask for the feature `environment`), but --env sets some"
+    )]
+    NoEnvironment(String),
     /// The options do not fit.
     #[error(transparent)]
     Attach(#[from] device::AttachError),
@@ -70,7 +75,7 @@ pub struct Report {
 /// If the file is no unikernel that fits into memory, or options do not fit its devices.
 pub fn inspect(options: &Options) -> Result<Report, Error> {
     let (file, image) = read_image(&options.kernel, options.memory_bytes)?;
-    let granted = grant(&image.request);
+    let granted = grant(&image.request, options)?;
     let (manifest, rings) = device::preview(&options.devices, &image.manifest, &granted)?;
     let policy = Policy::new(&manifest, &granted, &rings, options.memory_bytes);
     let filter = filter::compile(&policy, options.otherwise())?;
@@ -101,16 +106,25 @@ pub fn read_image(kernel: &Path, memory_bytes: u64) -> Result<(File, Image), Err
 }
 
 /// What of a request this tender grants: all that it knows and this machine can. A guest that cannot
-/// wait by `ppoll` has no use for a ring.
-pub(crate) fn grant(request: &Request) -> Request {
+/// wait by `ppoll` has no use for a ring, nor for what asks it to end, which takes a supervisor besides.
+///
+/// # Errors
+/// If there are variables that the guest does not ask for.
+pub(crate) fn grant(request: &Request, options: &Options) -> Result<Request, Error> {
     let mut features = request.features.intersection(Features::ALL);
     if !features.contains(Features::PPOLL) {
-        features = features.without(Features::RING);
+        features = features.without(Features::RING | Features::SHUTDOWN);
+    }
+    if !options.supervised {
+        features = features.without(Features::SHUTDOWN);
+    }
+    if !features.contains(Features::ENVIRONMENT) && !options.environment.is_empty() {
+        return Err(Error::NoEnvironment(options.kernel.to_string_lossy().into_owned()));
     }
     if features.contains(Features::TSC) && !clock::is_counter_usable() {
         features = features.without(Features::TSC);
     }
-    Request { features, ..*request }
+    Ok(Request { features, ..*request })
 }
 
 impl fmt::Display for Report {

@@ -73,18 +73,26 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
         let path = format!("/proc/{process}/{file}");
         fs::write(&path, text).map_err(|error| Error::new(path, error))
     };
-    let as_nobody = geteuid().is_root() && may_map() && has_nobody();
-    if as_nobody {
-        write("uid_map", format!("{NOBODY} {NOBODY} 1"))?;
-        write("gid_map", format!("{NOBODY} {NOBODY} 1"))?;
-    } else {
-        // Without this, nobody but root may map groups.
-        write("setgroups", "deny".to_owned())?;
-        write("uid_map", format!("{NOBODY} {} 1", geteuid()))?;
-        write("gid_map", format!("{NOBODY} {} 1", getegid()))?;
+    let identity = match (geteuid().is_root(), may_map()) {
+        (true, false) => Identity::Unmapped,
+        (true, true) if has_nobody() => Identity::Nobody,
+        _ => Identity::Own,
+    };
+    match identity {
+        Identity::Nobody => {
+            write("uid_map", format!("{NOBODY} {NOBODY} 1"))?;
+            write("gid_map", format!("{NOBODY} {NOBODY} 1"))?;
+        }
+        Identity::Own => {
+            // Without this, nobody but root may map groups.
+            write("setgroups", "deny".to_owned())?;
+            write("uid_map", format!("{NOBODY} {} 1", geteuid()))?;
+            write("gid_map", format!("{NOBODY} {} 1", getegid()))?;
+        }
+        Identity::Unmapped => {}
     }
     let failed = |error| Error::new("the jailed process", error);
-    ticket.write_all(&[u8::from(as_nobody)]).map_err(failed)?;
+    ticket.write_all(&[identity as u8]).map_err(failed)?;
     let mut answer = [0; ANSWER_BYTES];
     ticket.read_exact(&mut answer).map_err(failed)?;
     match (answer[0], i32::from_le_bytes([answer[1], answer[2], answer[3], answer[4]])) {
@@ -96,10 +104,21 @@ pub(crate) fn admit(process: Pid, ticket: &mut Ticket) -> Result<(), Error> {
     }
 }
 
-/// Whether this process may map users and groups that are not its own, which a container's root may not be:
-/// it has the capabilities CAP_SETUID and CAP_SETGID in force.
+/// Who an inmate is outside of its jail.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Identity {
+    /// The user who started it.
+    Own,
+    /// Nobody.
+    Nobody,
+    /// Root, as one that may not map itself; inside there is no user at all.
+    Unmapped,
+}
+
+/// Whether this process may map root, and users and groups that are not its own, which root of a container
+/// may not: it has the capabilities CAP_SETGID, CAP_SETUID and CAP_SETFCAP in force.
 fn may_map() -> bool {
-    const NEEDED: u64 = 1 << 6 | 1 << 7;
+    const NEEDED: u64 = 1 << 6 | 1 << 7 | 1 << 31;
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     let effective = effective.and_then(|set| u64::from_str_radix(set.trim(), 16).ok());
@@ -124,11 +143,11 @@ const STEPS: [&str; 6] = ["setgroups", "setresgid", "setresuid", "mount", "pivot
 /// The process's part: takes on the user, and leaves all file systems behind. `false` if there is no
 /// supervisor any more, or no jail; the supervisor has heard of that.
 pub(crate) fn enter(ticket: &mut Ticket) -> bool {
-    let mut may_drop_groups = [0];
-    if !matches!(ticket.read(&mut may_drop_groups), Ok(1)) {
+    let mut identity = [0];
+    if !matches!(ticket.read(&mut identity), Ok(1)) {
         return false;
     }
-    let outcome = take_on(may_drop_groups == [1]).and_then(|()| leave_file_systems());
+    let outcome = take_on(identity[0]).and_then(|()| leave_file_systems());
     let (step, error) = match outcome {
         Ok(()) => (0, 0),
         Err((step, error)) => (step, error as i32),
@@ -145,9 +164,12 @@ pub(crate) fn is_orphan(ticket: &mut Ticket) -> bool {
 
 type Step = Result<(), (u8, Errno)>;
 
-fn take_on(may_drop_groups: bool) -> Step {
+fn take_on(identity: u8) -> Step {
+    if identity == Identity::Unmapped as u8 {
+        return Ok(());
+    }
     let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-    if may_drop_groups {
+    if identity == Identity::Nobody as u8 {
         setgroups(&[]).map_err(|error| (0, error))?;
     }
     setresgid(group, group, group).map_err(|error| (1, error))?;

@@ -9,11 +9,13 @@
 //! | [`device`] | attaches what the user named to what the unikernel declares |
 //! | [`policy`] | which system calls with which arguments, and the filter made of it |
 //! | [`memory`] | maps, loads and protects guest memory |
+//! | [`environment`] | the guest's variables |
 //! | `launch` | strips the process and jumps, leaving nothing of the tender behind |
 //! | `clock` | how the processor's counter runs against the monotonic clock |
 //! | [`run`] | all of this in order |
 //! | [`signals`] | what is blocked, ignored, taken as events, and given back to the guest |
 //! | [`supervise`] | the processes: the guest, its gateways, and what stays to watch over them |
+//! | `shutdown` | how a guest is asked to end in order |
 //! | `jail` | namespaces around those |
 //! | `record`, `report`, [`symbols`] | what is told about a guest's death |
 //! | [`inspect`] | a report instead of a run |
@@ -30,6 +32,7 @@ pub mod descriptors;
 pub mod device;
 pub mod elf;
 pub mod entropy;
+pub mod environment;
 pub mod inspect;
 pub mod memory;
 pub mod message;
@@ -45,6 +48,7 @@ mod jail;
 mod launch;
 mod record;
 mod report;
+mod shutdown;
 mod stray;
 
 pub use inspect::{Report, inspect};

@@ -11,6 +11,7 @@
 //! | 0x17000 | what the launch code reads, and the filter, up to 0x20000 | r |
 //! | 0x20000 | under a supervisor: how the guest died, shared with it | rw |
 //! | 0x22000 | under a supervisor: the stack of the code that notes this, up to 0x30000 | rw |
+//! | 0x30000 | the guest's variables, if there are any, up to 0x70000 | r |
 //! | 0x100000 | the image's segments | as the image says |
 //! | `kernel_end` | heap and stack, to the end of memory | rw |
 //!
@@ -35,7 +36,8 @@ use libc::c_void;
 use nix::errno::Errno;
 use nix::sys::mman::{self, MapFlags, ProtFlags};
 use solo5_sys::layout::{
-    COMMAND_LINE_MAX_BYTES, EXTENSION_PAGE, LOAD_BASE, MEMORY_BASE, PAGE_BYTES, STACK_BYTES,
+    COMMAND_LINE_MAX_BYTES, ENVIRONMENT, ENVIRONMENT_MAX_BYTES, EXTENSION_PAGE, LOAD_BASE,
+    MEMORY_BASE, PAGE_BYTES, STACK_BYTES,
 };
 
 use crate::elf::{Access, Image, Segment};
@@ -60,7 +62,8 @@ pub const SIGNAL_STACK: Range<u64> = 0x2_2000..0x3_0000;
 
 const _: () = assert!(MANIFEST + solo5_sys::manifest::MAX_BYTES as u64 <= COMMAND_LINE);
 const _: () = assert!(COMMAND_LINE + COMMAND_LINE_MAX_BYTES as u64 + 1 == LAUNCH_CODE);
-const _: () = assert!(LOW_END <= LOAD_BASE && SIGNAL_STACK.end <= LOAD_BASE);
+const _: () = assert!(LOW_END <= LOAD_BASE && SIGNAL_STACK.end <= ENVIRONMENT);
+const _: () = assert!(ENVIRONMENT + ENVIRONMENT_MAX_BYTES as u64 <= LOAD_BASE);
 
 /// End of what a process can map with four-level page tables; with five levels the kernel maps
 /// nothing above it unasked.
@@ -229,6 +232,26 @@ impl Memory {
         // SAFETY: `target` and as many bytes as `contents` has lie in the low region, which is
         // writable until `protect`; nothing else points there.
         unsafe { target.copy_from_nonoverlapping(contents.as_ptr(), contents.len()) };
+    }
+
+    /// Maps the guest's variables, for reading, if there are any.
+    ///
+    /// # Errors
+    /// If something is in the way.
+    ///
+    /// # Panics
+    /// If they are too long.
+    pub fn load_environment(&mut self, strings: &[u8]) -> Result<(), Error> {
+        if strings.is_empty() {
+            return Ok(());
+        }
+        assert!(strings.len() <= ENVIRONMENT_MAX_BYTES);
+        let end = ENVIRONMENT + (strings.len() as u64).next_multiple_of(PAGE_BYTES);
+        self.map(ENVIRONMENT..end, READ_WRITE)?;
+        let target = self.pointer(ENVIRONMENT..end).cast::<u8>().as_ptr();
+        // SAFETY: the mapping is new, writable and not shorter than the strings.
+        unsafe { target.copy_from_nonoverlapping(strings.as_ptr(), strings.len()) };
+        self.set_protection(ENVIRONMENT..end, ProtFlags::PROT_READ)
     }
 
     /// Seals the low region.

@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use solo5_sys::layout::{COMMAND_LINE_MAX_BYTES, DEFAULT_MEMORY_BYTES};
 
 use crate::device;
+use crate::environment::{self, Environment};
 use crate::memory::TASK_END;
 use crate::supervise::Jailing;
 
@@ -63,6 +64,10 @@ pub struct Options {
     pub verbose: bool,
     /// What is attached.
     pub devices: device::Options,
+    /// The guest's variables, for a guest that asks for [`Features::ENVIRONMENT`] only.
+    ///
+    /// [`Features::ENVIRONMENT`]: solo5_sys::extension::Features::ENVIRONMENT
+    pub environment: Environment,
     /// The unikernel's file.
     pub kernel: PathBuf,
     /// The guest's command line: its arguments joined by blanks, without a NUL.
@@ -94,6 +99,14 @@ pub enum Error {
     /// A size of memory that is none.
     #[error("--mem={0}: memory is a whole number of megabytes, from 1 (most guests need 2 or more) to {max}", max = TASK_END >> 20)]
     Memory(String),
+    /// A variable that is none.
+    #[error("--env={typed}: {error}")]
+    Environment {
+        /// What was typed.
+        typed: String,
+        /// What is wrong with it.
+        error: environment::Error,
+    },
     /// A form of report that is none.
     #[error("--inspect={0}: only `json` is known, or no value for a report to read")]
     ReportForm(String),
@@ -120,11 +133,13 @@ KERNEL is the unikernel's file. Everything after it is passed to the guest. Ever
 the unikernel declares must be attached; `tender --inspect KERNEL` lists them.
 
 An option and its value are one word, with a `=` between them. NAME is a device as the unikernel
-calls it. If an option is given twice the last one counts, but for --publish, where all do.
+calls it. If an option is given twice the last one counts, but for --publish and --env, where all do.
 
 Options:
   --mem=MB                        memory of the guest in megabytes (default {memory}); the host gives
                                   it page by page, when the guest first uses it
+  --env=VARIABLE=VALUE            a variable for the guest, which gets no others; for guests that
+                                  read variables (the feature `environment` in --inspect)
 {net}{block}  --x-exec-heap                   make heap and stack executable (for guests that generate code)
   --jail                          put the guest into namespaces of its own, with an empty root and
                                   an unprivileged user; gateways, too. By default for guests with a
@@ -140,6 +155,9 @@ Options:
   --version                       print the version and exit
 
 The guest's console is standard output; it has no input.
+
+SIGINT, SIGTERM and SIGHUP end the guest; one that ends in order (the feature `shutdown`) is asked
+to by the first of them, and ended by the next. SIGQUIT ends it at once.
 
 The tender's exit status is the guest's: 0 to 254, or 255 if it aborted. A guest that violates
 its policy is killed by SIGSYS (159 in a shell), one that violates its memory by SIGSEGV (139);
@@ -194,6 +212,7 @@ struct Parser {
     verbose: Option<()>,
     inspect: Option<ReportForm>,
     devices: device::Options,
+    environment: Environment,
 }
 
 impl Parser {
@@ -204,6 +223,13 @@ impl Parser {
                 let value = value.ok_or(Error::ValueMissing("--mem", "MB"))?;
                 self.memory_bytes = Some(parse_memory(value)?);
                 Ok(())
+            }
+            "--env" => {
+                let value = value.ok_or(Error::ValueMissing("--env", "VARIABLE=VALUE"))?;
+                self.environment.set(value.as_bytes()).map_err(|error| Error::Environment {
+                    typed: value.to_string_lossy().into_owned(),
+                    error,
+                })
             }
             "--x-exec-heap" => flag(&mut self.execute_heap, "--x-exec-heap", value),
             "--die-with-parent" => flag(&mut self.die_with_parent, "--die-with-parent", value),
@@ -272,6 +298,7 @@ impl Parser {
             jail,
             verbose: self.verbose.is_some(),
             devices: self.devices,
+            environment: self.environment,
             kernel,
             command_line: join(arguments)?,
         })

@@ -14,7 +14,7 @@ use nix::sys::timerfd::{ClockId, TimerFd, TimerFlags};
 use solo5_sys::boot::BootInfo;
 use solo5_sys::extension::{self, Extension, Features, Request, Rings};
 use solo5_sys::hypercall::TIMER_EVENT;
-use solo5_sys::layout::{BOOT_INFO, EXTENSION_PAGE};
+use solo5_sys::layout::{BOOT_INFO, ENVIRONMENT, EXTENSION_PAGE};
 use solo5_sys::manifest::{DeviceKind, MAX_BYTES, Manifest};
 use solo5_sys::ring::{REGION_BYTES, STRIDE_BYTES};
 
@@ -26,6 +26,7 @@ use crate::memory::{self, COMMAND_LINE, MANIFEST, Memory, Plan};
 use crate::options::Options;
 use crate::policy::bpf::{Program, Verdict};
 use crate::policy::{Policy, Waiting, filter};
+use crate::shutdown::{self, Shutdown};
 use crate::signals::Inherited;
 use crate::supervise::{self, Jailing, Outcome};
 use crate::{descriptors, entropy, inspect, launch, report};
@@ -57,6 +58,9 @@ pub enum Error {
     /// The epoll set or the timer.
     #[error("cannot make the guest's epoll set: {0}")]
     Waiting(Errno),
+    /// What asks the guest to end.
+    #[error("cannot prepare for asking the guest to end: {0}")]
+    Shutdown(Errno),
     /// The last steps.
     #[error(transparent)]
     Launch(#[from] launch::Error),
@@ -91,6 +95,8 @@ struct Guest {
     rings: Rings,
     ring_memory: Vec<OwnedFd>,
     waiting: Waiting,
+    /// The number of the descriptor that asks it to end.
+    shutdown: u64,
     null: OwnedFd,
     filter: Program,
 }
@@ -119,6 +125,8 @@ pub struct Prepared {
     gateways: Vec<Gateway>,
     policy: Policy,
     jailing: Jailing,
+    /// What asks the guest to end.
+    shutdown: Option<Shutdown>,
     /// The file once more, from which the supervisor reads names of functions. Its children close it
     /// by its number.
     symbols: Option<ManuallyDrop<File>>,
@@ -132,7 +140,7 @@ pub struct Prepared {
 pub fn prepare(options: Options, say: &mut dyn FnMut(&str)) -> Result<Prepared, Error> {
     launch::check_kernel()?;
     let (file, image) = inspect::read_image(&options.kernel, options.memory_bytes)?;
-    let mut granted = inspect::grant(&image.request);
+    let mut granted = inspect::grant(&image.request, &options)?;
     let reading = granted.features.contains(Features::TSC).then(Reading::take).flatten();
     if reading.is_none() {
         granted.features = granted.features.without(Features::TSC);
@@ -158,6 +166,15 @@ pub fn prepare(options: Options, say: &mut dyn FnMut(&str)) -> Result<Prepared, 
         let set = make_waiting_set(&manifest, &descriptors).map_err(Error::Waiting)?;
         descriptors.extend(set);
     }
+    let mut shutdown = None;
+    let mut shutdown_fd = 0;
+    if granted.features.contains(Features::SHUTDOWN) {
+        let (read_end, asking) =
+            Shutdown::pipe(options.die_with_parent).map_err(Error::Shutdown)?;
+        shutdown_fd = descriptors::number(descriptors.len()) as u64;
+        descriptors.push(read_end);
+        shutdown = Some(asking);
+    }
     let null = descriptors::open_null()?;
     let jailing = options.jail.unwrap_or(match gateways.is_empty() {
         true => Jailing::Never,
@@ -180,10 +197,11 @@ pub fn prepare(options: Options, say: &mut dyn FnMut(&str)) -> Result<Prepared, 
         rings,
         ring_memory,
         waiting,
+        shutdown: shutdown_fd,
         null,
         filter,
     };
-    Ok(Prepared { guest, gateways, policy, jailing, symbols })
+    Ok(Prepared { guest, gateways, policy, jailing, shutdown, symbols })
 }
 
 impl Prepared {
@@ -199,12 +217,12 @@ impl Prepared {
     /// # Errors
     /// As [`run`].
     pub fn run(self, signals: Inherited, say: &mut dyn FnMut(&str)) -> Result<End, Error> {
-        let Self { guest, gateways, policy, jailing, symbols } = self;
+        let Self { guest, gateways, policy, jailing, shutdown, symbols } = self;
         let Some(symbols) = symbols else {
             return guest.launch(signals).map(|never| match never {});
         };
         let launch = |guest: Guest| guest.launch(signals);
-        let (outcome, record) = supervise::run(gateways, guest, jailing, launch, say)?;
+        let (outcome, record) = supervise::run(gateways, guest, jailing, shutdown, launch, say)?;
         let report = match outcome {
             Outcome::Exited(status) => report::of_status(status),
             Outcome::Killed(signal) => {
@@ -231,19 +249,33 @@ impl Guest {
             execute_heap: self.options.execute_heap,
         };
         let mut memory = Memory::load(&self.image, &self.file, plan)?;
+        let environment = self.options.environment.to_bytes();
+        memory.load_environment(&environment)?;
+        let environment = match environment.len() as u64 {
+            0 => extension::Environment::default(),
+            bytes => extension::Environment { address: ENVIRONMENT, bytes },
+        };
         let base = memory.share(&self.ring_memory, REGION_BYTES as u64, STRIDE_BYTES)?;
-        self.write_low(&mut memory, Rings { base, ..self.rings })?;
+        self.write_low(&mut memory, Rings { base, ..self.rings }, environment)?;
         launch::write(&mut memory, self.image.entry, &self.filter);
         let memory = memory.protect()?;
         drop((self.file, self.ring_memory));
         let behind = descriptors::number(self.descriptors.len()) as u64;
         descriptors::arrange(self.null, self.descriptors)?;
+        if self.granted.features.contains(Features::SHUTDOWN) {
+            shutdown::ignore_signals().map_err(Error::Shutdown)?;
+        }
         // SAFETY: memory was filled above, the record is mapped if there is a supervisor, and
         // the process has one thread, as `run` asks for.
         Ok(unsafe { launch::enter(memory, behind, signals, self.options.supervised) }?)
     }
 
-    fn write_low(&self, memory: &mut Memory, rings: Rings) -> Result<(), Error> {
+    fn write_low(
+        &self,
+        memory: &mut Memory,
+        rings: Rings,
+        environment: extension::Environment,
+    ) -> Result<(), Error> {
         let mut features = self.granted.features;
         let clock = self.reading.and_then(|first| first.clock_until(Reading::take()?));
         if clock.is_none() {
@@ -266,6 +298,8 @@ impl Guest {
             clock: clock.unwrap_or_default(),
             rings,
             synchronous: self.synchronous,
+            shutdown: self.shutdown,
+            environment,
         };
         let (epoll_fd, timer_fd) = match self.waiting {
             Waiting::Ppoll => (-1, -1),

@@ -6,7 +6,7 @@ use std::ptr;
 
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, setrlimit};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// The signals that the starter had blocked, which are the guest's to have.
@@ -60,6 +60,15 @@ pub(crate) fn is_ignored(signal: Signal) -> bool {
     }
     // SAFETY: zero is a valid action, and the call has filled it in.
     unsafe { action.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
+/// Has the process ignore a signal.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn ignore(signal: Signal) -> Result<(), Errno> {
+    // SAFETY: to ignore is no pointer to code.
+    unsafe { nix::sys::signal::signal(signal, SigHandler::SigIgn) }.map(drop)
 }
 
 /// Blocks those of the signals that are not ignored, and makes them events.

@@ -22,6 +22,7 @@ use solo5_sys::hypercall::EXIT_ABORT;
 use crate::device::net::Gateway;
 use crate::jail::{self, Inmate, Ticket};
 use crate::record::{Prepared, Record};
+use crate::shutdown::{Meaning, Shutdown};
 use crate::{descriptors, launch, report, run, signals};
 
 /// How long gateways may take to deliver what the guest sent last.
@@ -88,12 +89,13 @@ pub enum Jailing {
 /// Starts the gateways, then the guest by `launch`, and waits until all have ended.
 ///
 /// Returns in each of the processes: with the outcome in the supervisor, and in a child that did
-/// not become what it should, so that every process ends through `main`. `say` is told if there is
-/// no jail where one was wanted.
+/// not become what it should, so that every process ends through `main`. With `shutdown` the guest is
+/// asked before it is ended. `say` is told if there is no jail where one was wanted.
 pub(crate) fn run<G>(
     mut gateways: Vec<Gateway>,
     guest: G,
     jailing: Jailing,
+    shutdown: Option<Shutdown>,
     launch: impl FnOnce(G) -> Result<Infallible, run::Error>,
     say: &mut dyn FnMut(&str),
 ) -> Result<(Outcome, Option<Record>), run::Error> {
@@ -111,7 +113,7 @@ pub(crate) fn run<G>(
             }
             Started::Child => {
                 // What belongs to others is closed by its number.
-                std::mem::forget((signals, running, gateways, guest));
+                std::mem::forget((signals, running, gateways, guest, shutdown));
                 return Ok((serve(gateway, null.take())?, None));
             }
         }
@@ -120,15 +122,16 @@ pub(crate) fn run<G>(
     let prepared = Prepared::map()?;
     match start(c"tender-guest", Inmate::Guest, jailing, say)? {
         Started::Child => {
-            // Both are closed by their numbers.
-            std::mem::forget((signals, running));
+            // All are closed by their numbers.
+            std::mem::forget((signals, running, shutdown));
             launch(guest).map(|never| match never {})
         }
         Started::Supervisor(child) => {
             drop(guest);
             let record = prepared.keep()?;
             launch::strip::supervisor()?;
-            let supervisor = Supervisor { guest: child, gateways: running, signals, asked: None };
+            let supervisor =
+                Supervisor { guest: child, gateways: running, signals, shutdown, asked: None };
             Ok((supervisor.wait()?, record.read()))
         }
     }
@@ -273,7 +276,9 @@ struct Supervisor {
     guest: Child,
     gateways: Vec<Running>,
     signals: SignalFd,
-    /// What a jailed guest was asked to end by.
+    /// How the guest is asked to end, if it heeds that.
+    shutdown: Option<Shutdown>,
+    /// What a guest was ended for by SIGKILL.
     asked: Option<Signal>,
 }
 
@@ -284,7 +289,11 @@ impl Supervisor {
             match self.next_event(console)? {
                 Some(Signal::SIGCHLD) => {}
                 Some(Signal::SIGTSTP) => self.stop()?,
-                Some(signal) => self.pass_on(signal)?,
+                Some(signal) => match self.shutdown.as_mut().map(|it| it.take(signal)) {
+                    // One that is stopped would not notice.
+                    Some(Meaning::Ask) => self.resume()?,
+                    Some(Meaning::End) | None => self.pass_on(signal)?,
+                },
                 None => continue,
             }
             if let Some(outcome) = self.outcome_of_guest()? {
@@ -298,15 +307,19 @@ impl Supervisor {
     }
 
     /// Ends the guest by a signal. The first process of a namespace, as a jailed guest is one,
-    /// heeds none but SIGKILL.
+    /// heeds none but SIGKILL; one that is asked to end ignores those that ask.
     fn pass_on(&mut self, signal: Signal) -> Result<(), Error> {
-        let jailed = self.guest.ticket.is_some();
-        if jailed {
+        let is_deaf = self.guest.ticket.is_some() || self.shutdown.is_some();
+        if is_deaf {
             self.asked = Some(signal);
         }
-        let signal = if jailed { Signal::SIGKILL } else { signal };
+        let signal = if is_deaf { Signal::SIGKILL } else { signal };
         kill(self.guest.pid, signal).map_err(failed("kill"))?;
         // One that is stopped would never see it.
+        self.resume()
+    }
+
+    fn resume(&self) -> Result<(), Error> {
         kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
     }
 
@@ -314,7 +327,7 @@ impl Supervisor {
     fn stop(&self) -> Result<(), Error> {
         kill(self.guest.pid, Signal::SIGSTOP).map_err(failed("kill"))?;
         raise(Signal::SIGSTOP).map_err(failed("raise"))?;
-        kill(self.guest.pid, Signal::SIGCONT).map_err(failed("kill"))
+        self.resume()
     }
 
     fn outcome_of_guest(&self) -> Result<Option<Outcome>, Error> {

@@ -8,6 +8,7 @@ extern crate alloc;
 
 use core::slice;
 
+use guest_rt::internal::FEATURES;
 use guest_rt::internal::raw_hypercall;
 use guest_rt::internal::solo5_sys::extension::{Extension, Features};
 use guest_rt::internal::solo5_sys::layout::{EXTENSION_PAGE, PAGE_BYTES};
@@ -15,7 +16,7 @@ use guest_rt::internal::solo5_sys::virtio_net::{FRAME_BYTES_MAX, HEADER_BYTES, H
 use guest_rt::println;
 
 guest_rt::__manifest! {
-    Features::ALL.without(Features::RING);
+    FEATURES.without(Features::RING);
     net "service",
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub(crate) use settings::{Block, Contents, Settings};
 
 use crate::cargo::{self, Profile};
+pub(crate) use crate::packages::About;
 use crate::packages::{Package, Workspace, our_root};
 use crate::suggestion;
 
@@ -17,6 +18,8 @@ use crate::suggestion;
 pub(crate) struct App {
     /// Its name, and that of its binary.
     pub(crate) name: String,
+    /// What its author says about it.
+    pub(crate) about: About,
     /// The folder with its `Cargo.toml`.
     pub(crate) dir: PathBuf,
     /// How it wants to be run.
@@ -58,6 +61,7 @@ impl App {
     pub(crate) fn at(name: &str, dir: &str, settings: Settings) -> Self {
         Self {
             name: name.into(),
+            about: About::default(),
             dir: dir.into(),
             settings,
             workspace_root: "/".into(),
@@ -73,6 +77,7 @@ impl App {
         }
         Ok(Self {
             name: package.name.clone(),
+            about: package.about.clone(),
             settings: Settings::parse(&package.nabla).with_context(manifest)?,
             dir: package.dir.clone(),
             workspace_root: workspace.root.clone(),
@@ -95,18 +100,57 @@ impl App {
     }
 }
 
-/// Builds the tender and returns its path. It is always optimised, and static where that is
-/// possible: it is no part of the app, and its start is a part of every app's.
+/// A program of the host that starts unikernels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Starter {
+    /// The tender, for the command line.
+    Tender,
+    /// The runtime that container engines call.
+    Runnc,
+}
+
+impl Starter {
+    /// The name of its package and of its binary.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Tender => "tender",
+            Self::Runnc => "runnc",
+        }
+    }
+
+    fn duty(self) -> &'static str {
+        match self {
+            Self::Tender => "which loads and confines unikernels",
+            Self::Runnc => "which container engines start unikernels with",
+        }
+    }
+
+    /// Where it is, whether it is built or not.
+    pub(crate) fn path(self, ours: &Workspace) -> PathBuf {
+        ours.binaries(Profile::Release).join(self.name())
+    }
+
+    /// Builds it and returns its path. It is always optimised, and static where that is possible: it
+    /// is no part of the app, and its start is a part of every app's.
+    ///
+    /// # Errors
+    /// If it does not compile.
+    pub(crate) fn build(self, ours: &Workspace) -> Result<PathBuf> {
+        let path = self.path(ours);
+        if !path.exists() {
+            eprintln!("building {}, {} (once)", self.name(), self.duty());
+        }
+        cargo::build_static(&ours.root, self.name())?;
+        Ok(path)
+    }
+}
+
+/// Builds the tender and returns its path.
 ///
 /// # Errors
 /// If it does not compile.
 pub(crate) fn build_tender(ours: &Workspace) -> Result<PathBuf> {
-    let path = ours.binaries(Profile::Release).join("tender");
-    if !path.exists() {
-        eprintln!("building the tender, which loads and confines unikernels (once)");
-    }
-    cargo::build_static(&ours.root, "tender")?;
-    Ok(path)
+    Starter::Tender.build(ours)
 }
 
 /// The folder of a crate, as seen from here or else from our workspace.
@@ -128,7 +172,9 @@ fn unknown(word: &str, ours: &Workspace) -> String {
         .map(|name| format!("; {}", suggestion::ask(name)))
         .unwrap_or_default();
     let width = ours.apps().map(|app| app.name.len()).max().unwrap_or_default();
-    let list: String =
-        ours.apps().map(|app| format!("\n  {:width$}  {}", app.name, app.description)).collect();
+    let list: String = ours
+        .apps()
+        .map(|app| format!("\n  {:width$}  {}", app.name, app.about.description))
+        .collect();
     format!("{what}{hint}\nThe apps are:{list}\nor the folder of a crate of yours")
 }

@@ -14,6 +14,7 @@ mod load;
 mod machine;
 mod meter;
 mod net;
+mod oci;
 mod peak;
 mod process;
 mod programs;
@@ -41,6 +42,7 @@ Usage: cargo xtask bench start [--runs N] [--json FILE]
        cargo xtask bench http [OPTION...]
        cargo xtask bench net [OPTION...]
        cargo xtask bench kv [OPTION...]
+       cargo xtask bench oci [OPTION...]
 
 Measures, prints a table, and writes all samples to a file. Nothing is installed; what is not
 there is left out, and that is said.
@@ -51,6 +53,7 @@ there is left out, and that is said.
   http     our web server beside nginx under the same load; --help after it says more
   net      a guest's network beside the kernel's own; --help after it says more
   kv       our key-value store beside Redis under the same load; --help after it says more
+  oci      container runtimes until a server in them answers; --help after it says more
 
   --runs N     rounds of `start`, 500 if nothing is said
   --guests N   guests of `density`, 1000 if nothing is said
@@ -64,6 +67,7 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
             Arg::Value(name) if bench.is_none() && name == "http" => return http::main(words),
             Arg::Value(name) if bench.is_none() && name == "net" => return net::main(words),
             Arg::Value(name) if bench.is_none() && name == "kv" => return kv::main(words),
+            Arg::Value(name) if bench.is_none() && name == "oci" => return oci::main(words),
             Arg::Value(name) if bench.is_none() && name == worker::WORD => {
                 return worker::main(words);
             }
@@ -81,9 +85,9 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         (Some("start"), _, Some(_)) => bail!("--guests is for cargo xtask bench density"),
         (Some("density"), Some(_), _) => bail!("--runs is for cargo xtask bench start"),
         (Some(other), ..) => {
-            bail!("there is no bench '{other}'; there are start, density, http, net, kv")
+            bail!("there is no bench '{other}'; there are start, density, http, net, kv, oci")
         }
-        (None, ..) => bail!("which bench? cargo xtask bench start, density, http, net, or kv"),
+        (None, ..) => bail!("which bench? cargo xtask bench start, density, http, net, kv, or oci"),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Calls of cargo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+
+use crate::packages::our_root;
 
 /// How something is compiled.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,6 +57,7 @@ pub(crate) fn build<'a>(
     command.arg("build");
     if profile == Profile::Release {
         command.arg("--release");
+        hide_folders(&mut command);
     }
     let mut names = Vec::new();
     for package in packages {
@@ -74,12 +77,34 @@ pub(crate) fn build<'a>(
 pub(crate) fn build_static(workspace: &Path, package: &str) -> Result<()> {
     let mut command = command(workspace);
     command.args(["rustc", "--release", "--package", package, "--bin", package]);
+    hide_folders(&mut command);
     if has_static_libc() {
         command.args(["--", "-C", "target-feature=+crt-static"]);
     } else {
         eprintln!("there is no static C library here, so {package} will start slower");
     }
     finish(command, package)
+}
+
+/// Keeps this machine's folders out of what is built: messages of panics name source files, those of
+/// dependencies by their whole paths. So the same sources and the same compiler give the same bytes
+/// everywhere. Flags in the environment, which cargo prefers, are left alone.
+fn hide_folders(command: &mut Command) {
+    let cargo_home = std::env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let folders = [(cargo_home, "/cargo"), (Some(our_root()), "/nabla")];
+    let flags: Vec<_> = folders
+        .into_iter()
+        .filter_map(|(folder, name)| Some((folder?, name)))
+        // Cargo may name a folder by a symbolic link that leads to it.
+        .flat_map(|(folder, name)| {
+            folder.canonicalize().into_iter().chain([folder]).map(move |folder| (folder, name))
+        })
+        .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
+        .collect();
+    // A list of texts is written the same way in JSON and in TOML.
+    command.args(["--config", &format!("build.rustflags={}", serde_json::json!(flags))]);
 }
 
 /// Whether programs can be linked with the C library in them. A compiler that does not find a

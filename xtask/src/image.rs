@@ -17,7 +17,8 @@ pub(crate) use blank::{check_size, keep};
 pub(crate) use refresh::refresh;
 
 use crate::{explain, size, unexpected};
-use pack::Unfinished;
+use pack::Times;
+pub(crate) use pack::Unfinished;
 
 const USAGE: &str = "\
 Usage: cargo xtask image FOLDER -o FILE.img [--force]
@@ -61,9 +62,18 @@ fn site(folder: &Path, output: &Path, force: bool) -> Result<()> {
         output.display()
     );
     let tree = Tree::read(folder)?;
-    pack::write(&tree, output)?;
+    pack::write(&tree, Times::Own, output)?;
     println!("{}: {}", output.display(), tree.summary());
     Ok(())
+}
+
+/// Packs a folder, with a time of our choice instead of the files' own, so that equal folders anywhere give
+/// equal images. The time is in seconds since 1970.
+///
+/// # Errors
+/// If the folder cannot be packed.
+pub(crate) fn pack_with_time(folder: &Path, output: &Path, time: i64) -> Result<()> {
+    pack::write(&Tree::read(folder)?, Times::Fixed(time), output)
 }
 
 fn blank_disk(bytes: u64, output: &Path, force: bool) -> Result<()> {

@@ -7,14 +7,17 @@ mod app;
 mod bench;
 mod build;
 mod cargo;
+mod digest;
 mod image;
 mod inspect;
+mod oci;
 mod packages;
 mod run;
 mod suggestion;
 mod test;
 mod tidy;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -29,6 +32,7 @@ Usage: cargo xtask VERB ...
   run APP        builds an app and runs it, with its network and its site
   build [APP]    builds apps, all of them if none is named
   image DIR      packs a folder as a site image, or makes a blank disk
+  oci APP        makes a container image of an app
   inspect APP    says what a unikernel asks of the host
   test [FILTER]  builds all and runs every test of the workspace
   bench NAME     measures starts, density, HTTP or the network, beside others
@@ -40,10 +44,11 @@ Try `cargo xtask run httpd`, then `cargo xtask VERB --help`.";
 /// A verb: its name and what it does with the words behind it.
 type Verb = (&'static str, fn(&mut Parser) -> Result<ExitCode>);
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 8] = [
     ("run", run::main),
     ("build", build::main),
     ("image", image::main),
+    ("oci", oci::main),
     ("inspect", inspect::main),
     ("test", test::main),
     ("bench", bench::main),
@@ -79,6 +84,14 @@ fn dispatch(words: &mut Parser) -> Result<ExitCode> {
 fn explain(text: &str) -> ExitCode {
     println!("{text}");
     ExitCode::SUCCESS
+}
+
+/// A verb's own words, and those behind `--`, which are the guest's.
+fn own_and_guests(words: &mut Parser) -> Result<(Parser, Vec<OsString>)> {
+    let mut own: Vec<OsString> = words.raw_args()?.collect();
+    let at = own.iter().position(|word| word == "--").unwrap_or(own.len());
+    let guests = own.split_off(at).into_iter().skip(1).collect();
+    Ok((Parser::from_args(own), guests))
 }
 
 /// The error for a word that a verb does not know.

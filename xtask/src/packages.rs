@@ -23,14 +23,36 @@ pub(crate) struct Workspace {
 pub(crate) struct Package {
     /// Its name.
     pub(crate) name: String,
-    /// One line about it, empty if its author gave none.
-    pub(crate) description: String,
+    /// What its author says about it.
+    pub(crate) about: About,
     /// Where its `Cargo.toml` lies.
     pub(crate) dir: PathBuf,
     /// The names of its binaries.
     pub(crate) binaries: Vec<String>,
     /// `package.metadata.nabla`, null if there is none.
     pub(crate) nabla: Value,
+}
+
+/// What an author says about a package. What is not said is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct About {
+    /// One line.
+    pub(crate) description: String,
+    /// Its version.
+    pub(crate) version: String,
+    /// Its licences, as an SPDX expression.
+    pub(crate) license: String,
+}
+
+impl About {
+    fn parse(package: &Value) -> Self {
+        let text = |key: &str| package[key].as_str().unwrap_or_default().to_owned();
+        Self {
+            description: text("description"),
+            version: text("version"),
+            license: text("license"),
+        }
+    }
 }
 
 impl Workspace {
@@ -88,7 +110,7 @@ impl Package {
         };
         Ok(Self {
             name: text(package, "name")?.to_owned(),
-            description: package["description"].as_str().unwrap_or_default().to_owned(),
+            about: About::parse(package),
             dir: manifest.parent().unwrap_or(&manifest).to_owned(),
             binaries: targets
                 .iter()
@@ -128,6 +150,8 @@ mod tests {
                 {
                     "name": "httpd",
                     "description": "Serves.",
+                    "version": "1.2.3",
+                    "license": "MIT",
                     "manifest_path": "/w/apps/httpd/Cargo.toml",
                     "metadata": { "nabla": { "memory_mb": 32 } },
                     "targets": [
@@ -149,7 +173,10 @@ mod tests {
         assert_eq!(apps.len(), 1);
         assert_eq!(apps[0].dir, Path::new("/w/apps/httpd"));
         assert_eq!(apps[0].binaries, ["httpd"]);
-        assert_eq!(workspace.packages[1].description, "");
+        let about =
+            About { description: "Serves.".into(), version: "1.2.3".into(), license: "MIT".into() };
+        assert_eq!(apps[0].about, about);
+        assert_eq!(workspace.packages[1].about, About::default());
         let binaries = workspace.binaries(cargo::Profile::Release);
         assert_eq!(binaries, Path::new("/w/target/release"));
     }

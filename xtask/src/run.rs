@@ -38,7 +38,8 @@ Arguments behind -- are the guest's, such as --log=debug.
   --debug               the app's debug build
   --verbose             shows the tender's command line, and what it attaches and permits
 
-Ctrl-C stops the guest. The exit status is the guest's, 128 and the signal's number if a signal
+Ctrl-C stops the guest; one that ends in order first does what it has to, and a second Ctrl-C is for
+those that have no time for that. The exit status is the guest's, 128 and the signal's number if a signal
 ended it, and 130 after Ctrl-C.";
 
 /// The verb.

@@ -54,8 +54,8 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
 
 fn build_binaries(ours: &Workspace) -> Result<()> {
     eprintln!("building the tender, the container runtime, the test guests and the apps");
-    app::build_tender(ours)?;
-    cargo::build_static(&ours.root, "runnc")?;
+    app::Starter::Tender.build(ours)?;
+    app::Starter::Runnc.build(ours)?;
     let apps = ours.apps().map(|app| &*app.name);
     cargo::build(&ours.root, apps.chain(GUESTS), Profile::Release)
 }

@@ -36,7 +36,10 @@ pub(crate) fn answer<B: BlockRead, C: Clock>(
     request: &Request<'_>,
     outbox: &mut Outbox,
 ) -> Result<Answer, NoMemory> {
-    let (persistence, body_bytes) = persistence(request, server.config.body_bytes_max);
+    let (mut persistence, body_bytes) = persistence(request, server.config.body_bytes_max);
+    if server.is_closing() {
+        persistence = Persistence::Close;
+    }
     let writer = Writer { server, request, outbox, persistence, body_bytes };
     writer.answer()
 }

@@ -51,11 +51,19 @@ pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
             let soon = server.clock.now().saturating_add(server.config.crowded_idle_timeout);
             let until = end.min(soon);
             let first = poll_fn(|context| match stream.poll_readable(context) {
-                Poll::Ready(outcome) => Poll::Ready(Ok(outcome)),
+                Poll::Ready(outcome) => Poll::Ready(Ok(Some(outcome))),
+                Poll::Pending if stream.poll_shutdown(context).is_ready() => Poll::Ready(Ok(None)),
                 Poll::Pending => watchdog.poll_elapsed(until, context).map(Err),
             });
             match first.await {
-                Ok(Ok(())) => {
+                Ok(None) => {
+                    // In a box, as the others are; without memory for it there is no time either.
+                    let parting = boxed(part(&server, &mut stream, &mut watchdog));
+                    return if let Some(parting) = parting {
+                        parting.await
+                    };
+                }
+                Ok(Some(Ok(()))) => {
                     let Some(attended) = attend(&server, &mut stream, &mut watchdog) else {
                         return turn_away(&server, stream);
                     };
@@ -64,7 +72,7 @@ pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
                     }
                     end = server.clock.now().saturating_add(server.config.idle_timeout);
                 }
-                Ok(Err(_)) => return stream.abort(),
+                Ok(Some(Err(_))) => return stream.abort(),
                 Err(Elapsed) if until < end && !server.is_crowded() => {}
                 Err(Elapsed) => {
                     // Silence before a request is the peer's right.
@@ -75,6 +83,18 @@ pub(crate) fn serve<B: BlockRead, C: Clock, S: Stream>(
             }
         }
     }
+}
+
+/// Closes, when the server is to end. It stays until the peer has what was sent, as nothing is sent any more
+/// once the server is gone.
+async fn part<B: BlockRead, C: Clock, S: Stream>(
+    server: &Server<B, C>,
+    stream: &mut S,
+    watchdog: &mut Watchdog<'_, C>,
+) {
+    let deadline = server.clock.now().saturating_add(server.config.send_timeout);
+    let _ = poll_once(stream.finish());
+    let _ = watchdog.guard(deadline, stream.flush()).await;
 }
 
 /// Answers what a peer asks until it has nothing more to ask, and tells whether it may go on later.

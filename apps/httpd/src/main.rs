@@ -12,8 +12,9 @@ use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use core::cell::Cell;
-use core::convert::Infallible;
+use core::future::{Future, poll_fn};
 use core::net::{Ipv4Addr, SocketAddr};
+use core::pin::{Pin, pin};
 use core::task::{Context, Poll};
 
 use guest_rt::embedded_io_async::{ErrorType, Read, Write};
@@ -25,6 +26,7 @@ use httpd::{BlockError, BlockRead, Clock, Config, ScanLimits, Server, Site, Stre
 guest_rt::manifest! {
     net "service",
     block "site" read_only,
+    shutdown,
 }
 
 /// The most that one connection buffers in the stack.
@@ -40,11 +42,15 @@ const CONNECTIONS_MAX: usize = 50_000;
 /// Spare connections, being refused or closing: one for so many that are served.
 const SPARE_SHARE: usize = 16;
 const BACKLOG: usize = 1024;
+/// How long answers under way may take once the server is asked to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it looks whether they are done.
+const SHUTDOWN_ROUND: Duration = Duration::from_millis(5);
 /// The most memory for small files that were asked for.
 const SMALL_FILES_BYTES_MAX: usize = 16 << 20;
 
 #[guest_rt::main]
-async fn main() -> Result<Infallible, String> {
+async fn main() -> Result<(), String> {
     let port = port()?;
     let mut site = open_site()?;
     log::info!("site: {} files and folders", site.index().len());
@@ -68,13 +74,38 @@ async fn main() -> Result<Infallible, String> {
     let server = Server::new(config, site, GuestClock::new()).with_extra_metrics(Box::new(
         move |out: &mut dyn core::fmt::Write| write_runtime_metrics(&net, out),
     ));
-    accept(&mut listener, Rc::new(server)).await
+    let server = Rc::new(server);
+    accept(&mut listener, &server).await;
+    drop(listener);
+    server.close();
+    log::info!("asked to end: {} connections are left", server.connections());
+    let done = async {
+        while server.connections() > 0 {
+            time::sleep(SHUTDOWN_ROUND).await;
+        }
+    };
+    match time::timeout(SHUTDOWN_TIMEOUT, done).await {
+        Ok(()) => log::info!("all is answered: the end"),
+        Err(time::Elapsed) => log::warn!(
+            "the end, and {} connections are cut off, as {SHUTDOWN_TIMEOUT:?} have passed",
+            server.connections()
+        ),
+    }
+    Ok(())
 }
 
-async fn accept(listener: &mut TcpListener, server: Rc<Server<Disk, GuestClock>>) -> ! {
+/// Accepts connections until the server is asked to end.
+async fn accept(listener: &mut TcpListener, server: &Rc<Server<Disk, GuestClock>>) {
+    let mut shutdown = pin!(task::shutdown());
     loop {
-        let stream = listener.accept().await;
-        let (server, peer) = (Rc::clone(&server), Peer(stream));
+        // Those that have come already are still served.
+        let mut next = pin!(listener.accept());
+        let next = poll_fn(|context| match next.as_mut().poll(context) {
+            Poll::Ready(stream) => Poll::Ready(Some(stream)),
+            Poll::Pending => shutdown.as_mut().poll(context).map(|()| None),
+        });
+        let Some(stream) = next.await else { return };
+        let (server, peer) = (Rc::clone(server), Peer { stream, shutdown: task::shutdown() });
         let spawned = match server.try_admit() {
             Some(permit) => task::try_spawn(server.serve(permit, peer)),
             None => task::try_spawn(server.refuse(peer)),
@@ -197,7 +228,10 @@ impl Clock for GuestClock {
     }
 }
 
-struct Peer(TcpStream);
+struct Peer {
+    stream: TcpStream,
+    shutdown: task::Shutdown,
+}
 
 impl ErrorType for Peer {
     type Error = net::Error;
@@ -205,36 +239,40 @@ impl ErrorType for Peer {
 
 impl Read for Peer {
     async fn read(&mut self, buffer: &mut [u8]) -> Result<usize, net::Error> {
-        self.0.read(buffer).await
+        self.stream.read(buffer).await
     }
 }
 
 impl Write for Peer {
     async fn write(&mut self, data: &[u8]) -> Result<usize, net::Error> {
-        Write::write(&mut self.0, data).await
+        Write::write(&mut self.stream, data).await
     }
 
     async fn flush(&mut self) -> Result<(), net::Error> {
-        Write::flush(&mut self.0).await
+        Write::flush(&mut self.stream).await
     }
 }
 
 impl Stream for Peer {
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), net::Error>> {
-        self.0.poll_readable(context)
+        self.stream.poll_readable(context)
+    }
+
+    fn poll_shutdown(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        Pin::new(&mut self.shutdown).poll(context)
     }
 
     fn peer(&self) -> SocketAddr {
-        self.0.remote().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
+        self.stream.remote().unwrap_or(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)))
     }
 
     async fn finish(&mut self) -> Result<(), net::Error> {
-        self.0.finish();
+        self.stream.finish();
         Ok(())
     }
 
     fn abort(&mut self) {
-        self.0.abort();
+        self.stream.abort();
     }
 }
 

@@ -81,6 +81,7 @@ pub struct Server<B, C> {
     extra_metrics: Option<ExtraMetrics>,
     started_at: Duration,
     refusals: Cell<u64>,
+    is_closing: Cell<bool>,
     /// The buffers of the last exchange: most begin and end without another between.
     spare: Cell<Option<(Inbox, Outbox)>>,
     /// The date of the second in which it was last asked for.
@@ -131,6 +132,7 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
             extra_metrics: None,
             started_at,
             refusals: Cell::new(0),
+            is_closing: Cell::new(false),
             spare: Cell::new(None),
             date,
         }
@@ -163,6 +165,21 @@ impl<B: BlockRead, C: Clock> Server<B, C> {
         self.metrics.connections_current.add(1);
         self.metrics.connections.add(1);
         Some(Permit { metrics: Rc::clone(&self.metrics) })
+    }
+
+    /// From now on each answer is the last one of its connection. Those that wait for a request are told by
+    /// [`Stream::poll_shutdown`].
+    pub fn close(&self) {
+        self.is_closing.set(true);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.is_closing.get()
+    }
+
+    /// How many connections there are, those that are being refused included.
+    pub fn connections(&self) -> u64 {
+        self.metrics.connections_current.get() + self.refusals.get()
     }
 
     /// Whether connections that only wait are in the way of new ones.

@@ -69,13 +69,18 @@ pub trait Clock {
 /// A connection to one peer.
 ///
 /// Bytes that [`write`](Write::write) took are sent soon without a call to
-/// [`flush`](Write::flush): the server never flushes, as many stacks wait for acknowledgements
-/// there. Dropping the stream closes it; what was written and not yet sent is still sent, unless
+/// [`flush`](Write::flush), which waits until the peer has acknowledged them: the server flushes only when it
+/// is to end, before it parts. Dropping the stream closes it; what was written and not yet sent is still sent, unless
 /// the peer's reset ends that.
 pub trait Stream: Read + Write {
     /// Ready when a read would not wait: something has come, or the peer has closed. Wakes the
     /// context's task otherwise. A connection spends most of its time here, and holds nothing else.
     fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>>;
+
+    /// Ready from the moment on at which the server is to end; wakes the context's task then.
+    fn poll_shutdown(&mut self, _context: &mut Context<'_>) -> Poll<()> {
+        Poll::Pending
+    }
 
     /// The peer, for the log.
     fn peer(&self) -> SocketAddr;

@@ -33,6 +33,55 @@ fn quick_server(config: Config) -> (Rc<TestServer>, FakeClock) {
     server(site(), config)
 }
 
+// The server's end
+
+#[test]
+fn a_server_that_ends_closes_idle_connections() {
+    let server = small_server();
+    let (mut fresh, mut idle) = (Client::connect(&server), Client::connect(&server));
+    idle.send("GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert!(idle.take_text().ends_with("a{}"));
+    idle.wire.borrow_mut().is_unacknowledged = true;
+    server.close();
+    for client in [&mut fresh, &mut idle] {
+        assert!(!client.is_finished());
+        client.wire.borrow_mut().shutdown = true;
+        client.run();
+        assert!(client.is_finished() && !client.is_aborted());
+    }
+    // What was sent is not there yet.
+    assert!(fresh.is_over() && !idle.is_over());
+    assert_eq!(server.connections(), 1);
+    idle.wire.borrow_mut().is_unacknowledged = false;
+    idle.run();
+    assert!(idle.is_over());
+    assert_eq!(server.connections(), 0);
+}
+
+#[test]
+fn a_server_that_ends_answers_what_it_was_asked() {
+    let server = small_server();
+    let (mut late, mut slow) = (Client::connect(&server), Client::connect(&server));
+    slow.wire.borrow_mut().room = 10;
+    slow.send("GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n");
+    server.close();
+    for client in [&mut late, &mut slow] {
+        client.wire.borrow_mut().shutdown = true;
+    }
+    late.send("GET /style.css HTTP/1.1\r\nHost: x\r\n\r\n");
+    let text = late.take_text();
+    assert!(text.contains("\r\nConnection: close\r\n") && text.ends_with("a{}"), "{text}");
+    assert!(late.is_finished() && !late.is_over());
+    late.close();
+    assert!(late.is_over());
+    slow.run();
+    assert!(!slow.is_over());
+    slow.wire.borrow_mut().room = usize::MAX;
+    slow.run();
+    assert!(slow.take_text().ends_with("a{}"));
+    assert!(slow.is_finished() && slow.is_over());
+}
+
 // Whole answers
 
 #[test]

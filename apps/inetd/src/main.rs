@@ -16,12 +16,13 @@ use core::cell::Cell;
 
 use guest_rt::net::{self, Limits, Net, TcpStream};
 use guest_rt::time::{self, Duration};
-use guest_rt::{args, entropy, log};
+use guest_rt::{args, entropy, log, task};
 use inetd::idle::{Activity, unless_idle};
 use inetd::{Pattern, Service, datagram};
 
 guest_rt::manifest! {
     net "service",
+    shutdown,
 }
 
 /// Buffers of a connection in the stack, for each direction, if nothing is said.
@@ -68,7 +69,10 @@ async fn main() -> Result<(), String> {
         log::info!("{} on {address}/{prefix_len} port {}", service.name(), service.port());
     }
     log::info!("at most {connections_max} connections, {buffer_bytes} B buffered each way");
-    core::future::pending().await
+    // What is echoed and discarded here is nobody's to wait for.
+    task::shutdown().await;
+    log::info!("asked to end: the end");
+    Ok(())
 }
 
 fn buffer_bytes() -> Result<usize, String> {

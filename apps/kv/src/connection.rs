@@ -68,8 +68,13 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
                 break end;
             }
         };
-        if matches!(end, End::Aborted) {
-            self.stream.abort();
+        match end {
+            End::Aborted => self.stream.abort(),
+            // Once the server is gone nothing is sent any more.
+            End::Closed if self.server.is_ending() => {
+                let _ = self.stream.flush().await;
+            }
+            End::Closed => {}
         }
     }
 
@@ -222,7 +227,7 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
     async fn read(&mut self) -> Result<(), End> {
         let client = Rc::clone(self.client());
         client.buffers_bytes.set((self.inbox.len(), 0));
-        let stream = &mut self.stream;
+        let (stream, server) = (&mut self.stream, self.server);
         let is_readable = poll_fn(|context| {
             if client.is_killed() {
                 return Poll::Ready(Err(End::Aborted));
@@ -232,6 +237,9 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
             }
             let ready = stream.poll_readable(context);
             if ready.is_pending() {
+                if server.is_ending() {
+                    return Poll::Ready(Err(End::Closed));
+                }
                 client.register(context.waker());
             }
             ready.map(|result| result.map(|()| true).map_err(|_| End::Aborted))
@@ -279,13 +287,16 @@ impl<'a, D: Disk, C: Clock, S: Stream> Connection<'a, D, C, S> {
         loop {
             // What comes meanwhile is for later; a peer that is gone must not get what others wait for.
             let reads = !self.inbox.is_long();
-            let stream = &mut self.stream;
+            let (stream, server) = (&mut self.stream, self.server);
             let event = poll_fn(|context| {
                 if client.is_killed() {
                     return Poll::Ready(Err(End::Aborted));
                 }
                 if let Poll::Ready(reply) = waiter.poll(context) {
                     return Poll::Ready(Ok(Event::Reply(reply)));
+                }
+                if server.is_ending() {
+                    return Poll::Ready(Err(End::Closed));
                 }
                 if let Some(sleep) = sleep.as_mut().as_pin_mut()
                     && sleep.poll(context).is_ready()

@@ -10,7 +10,9 @@ extern crate alloc;
 use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use core::future::{Future, poll_fn};
 use core::net::{Ipv4Addr, SocketAddr};
+use core::pin::pin;
 use core::task::{Context, Poll};
 
 use guest_rt::embedded_io_async::{ErrorType, Read, Write};
@@ -26,6 +28,7 @@ use kv::{Loaded, Server};
 guest_rt::manifest! {
     net "service",
     block "data" optional,
+    shutdown,
 }
 
 /// The most that one connection buffers in the stack.
@@ -37,6 +40,13 @@ const CONNECTIONS_MAX: usize = 10_000;
 /// Spare connections, being refused or closing: one for so many that are served.
 const SPARE_SHARE: usize = 16;
 const BACKLOG: usize = 1024;
+/// How long commands under way may take once the server is asked to end.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often it looks whether they are done.
+const SHUTDOWN_ROUND: Duration = Duration::from_millis(5);
+/// How often it tries again to write the last changes, and after how long: the log rests for a second after a failure.
+const COMMIT_RETRIES: usize = 2;
+const COMMIT_PAUSE: Duration = Duration::from_millis(1100);
 const NO_DEVICE: &str = "there is no disk for the data: --block:data=FILE attaches one (cargo xtask image --blank 1G -o \
      kv.img makes it), and --volatile keeps the data in memory only";
 
@@ -60,14 +70,58 @@ async fn main() -> Result<(), String> {
 
     let server = Rc::new(server);
     guest_rt::spawn(accept(listener, Rc::clone(&server)));
-    server.work().await;
-    log::info!("SHUTDOWN: the end");
+    let mut work = pin!(Rc::clone(&server).work());
+    let mut ending = pin!(end_when_asked(&server));
+    poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(()) => {
+            log::info!("SHUTDOWN: the end");
+            Poll::Ready(Ok(()))
+        }
+        // The work goes on meanwhile.
+        Poll::Pending => ending.as_mut().poll(context),
+    })
+    .await
+}
+
+/// Waits until whoever started the guest wants it to end, and until that can be.
+async fn end_when_asked(server: &Server<Device, GuestClock>) -> Result<(), String> {
+    task::shutdown().await;
+    log::info!("asked to end: {} clients are left", server.clients());
+    server.end();
+    let done = async {
+        while server.clients() > 0 {
+            time::sleep(SHUTDOWN_ROUND).await;
+        }
+    };
+    if time::timeout(SHUTDOWN_TIMEOUT, done).await.is_err() {
+        let clients = server.clients();
+        log::warn!("{clients} clients are cut off, as {SHUTDOWN_TIMEOUT:?} have passed");
+    }
+    let mut outcome = server.commit_all();
+    for _ in 0..COMMIT_RETRIES {
+        if outcome.is_err() {
+            time::sleep(COMMIT_PAUSE).await;
+            outcome = server.commit_all();
+        }
+    }
+    outcome.map_err(|error| {
+        format!("the last changes are lost, as the log cannot be written: {error}")
+    })?;
+    log::info!("all is written: the end");
     Ok(())
 }
 
+/// Accepts connections until the guest is asked to end.
 async fn accept(mut listener: TcpListener, server: Rc<Server<Device, GuestClock>>) {
+    let mut shutdown = pin!(task::shutdown());
     loop {
-        let stream = listener.accept().await;
+        // Those that have come already are still served.
+        let mut next = pin!(listener.accept());
+        let next = poll_fn(|context| match next.as_mut().poll(context) {
+            Poll::Ready(stream) => Poll::Ready(Some(stream)),
+            Poll::Pending => shutdown.as_mut().poll(context).map(|()| None),
+        });
+        let Some(stream) = next.await else { return };
         if task::try_spawn(Rc::clone(&server).serve(Peer(stream))).is_err() {
             log::warn!("no memory for a connection");
         }

@@ -43,6 +43,7 @@ pub struct Server<D: Disk, C: Clock> {
     journal: RefCell<Option<Journal<D>>>,
     gate: Gate,
     next_client: Cell<u64>,
+    is_ending: Cell<bool>,
 }
 
 impl<D: Disk, C: Clock> fmt::Debug for Server<D, C> {
@@ -75,6 +76,7 @@ impl<D: Disk, C: Clock> Server<D, C> {
             journal: RefCell::new(None),
             gate: Gate::default(),
             next_client: Cell::new(1),
+            is_ending: Cell::new(false),
         }
     }
 
@@ -108,6 +110,32 @@ impl<D: Disk, C: Clock> Server<D, C> {
         connection.run().await;
         connection.clear();
         self.leave(connection.session());
+    }
+
+    /// Has each connection end once it has carried out and answered what it was asked. Those that wait for
+    /// something end at once.
+    pub fn end(&self) {
+        self.is_ending.set(true);
+        self.store.borrow().clients.values().for_each(|client| client.wake());
+    }
+
+    /// Whether that has begun.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_ending.get()
+    }
+
+    /// How many clients there are.
+    pub fn clients(&self) -> usize {
+        self.store.borrow().clients.len()
+    }
+
+    /// Has all that was done on the disk, whether or not somebody waits for it.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn commit_all(&self) -> Result<(), LogError> {
+        self.store.borrow_mut().persistence.is_commit_asked = true;
+        self.commit()
     }
 
     /// What is due beside the connections, until a client asks for the end. Everything is at the device then,
@@ -226,12 +254,6 @@ impl<D: Disk, C: Clock> Server<D, C> {
             Some(journal) if journal.must_commit(&store) => journal.commit(&mut store),
             _ => Ok(()),
         }
-    }
-
-    /// The same, whether or not somebody waits for it.
-    fn commit_all(&self) -> Result<(), LogError> {
-        self.store.borrow_mut().persistence.is_commit_asked = true;
-        self.commit()
     }
 
     /// Lets nobody give a client what it no longer waits for.

@@ -79,7 +79,8 @@ pub trait Clock {
 /// A connection to one peer.
 ///
 /// Bytes that [`write`](Write::write) took are sent soon without a call to
-/// [`flush`](Write::flush). Dropping the stream closes it; what was written and not yet sent is
+/// [`flush`](Write::flush), which waits until the peer has acknowledged them and is called only when the
+/// server is to end. Dropping the stream closes it; what was written and not yet sent is
 /// still sent, unless the peer's reset ends that.
 pub trait Stream: Read + Write {
     /// Ready when a read would not wait: something has come, or the peer has closed. Wakes the

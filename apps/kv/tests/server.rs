@@ -346,3 +346,48 @@ fn what_was_loaded_counts_as_used_then_and_as_nothing_else() {
     assert!(stats.contains("keyspace_hits:0\r\nkeyspace_misses:1\r\n"), "{stats}");
     assert!(stats.contains("expired_keys:1\r\n"), "{stats}");
 }
+
+#[test]
+fn a_server_that_ends_does_what_it_was_asked_and_no_more() {
+    let mut world = World::new(config());
+    let (idle, busy, blocked, slow) =
+        (world.connect(), world.connect(), world.connect(), world.connect());
+    assert_eq!(world.run(&blocked, "BLPOP l 0"), "");
+    slow.wire.borrow_mut().room = 0;
+    assert_eq!(world.run(&slow, "PING"), "");
+    busy.send("SET a 1\r\nINCR a\r\n");
+    world.end();
+    world.settle();
+    assert_eq!(busy.take(), "+OK\r\n:2\r\n");
+    assert_eq!(blocked.take(), "");
+    assert!([&idle, &busy, &blocked].iter().all(|client| world.is_over(client)));
+    assert!(!busy.wire.borrow().is_aborted);
+    assert_eq!(world.server.clients(), 1);
+    slow.wire.borrow_mut().is_unacknowledged = true;
+    slow.wire.borrow_mut().room = usize::MAX;
+    world.settle();
+    assert_eq!((slow.take(), world.is_over(&slow)), ("+PONG\r\n".into(), false));
+    slow.wire.borrow_mut().is_unacknowledged = false;
+    world.settle();
+    assert!(world.is_over(&slow));
+    // Who comes late is not served any more.
+    let late = world.connect();
+    assert!(world.is_over(&late));
+    assert!(world.server.commit_all().is_ok());
+}
+
+#[test]
+fn what_is_not_committed_yet_is_at_the_end() {
+    let mut world = World::new(Config { fsync: Fsync::EverySecond, ..config() });
+    let client = world.connect();
+    world.run(&client, "SET a 1");
+    world.disk.fails.set(true);
+    world.run(&client, "SET b 1");
+    assert!(world.server.commit_all().is_err());
+    world.disk.fails.set(false);
+    world.clock.advance(Duration::from_secs(1));
+    assert!(world.server.commit_all().is_ok());
+    let mut again = World::on(world.disk.clone(), config());
+    let client = again.connect();
+    assert_eq!(again.run(&client, "MGET a b"), "*2\r\n$1\r\n1\r\n$1\r\n1\r\n");
+}

@@ -11,16 +11,15 @@ use core::time::Duration;
 use super::Error;
 use crate::args;
 
-/// An address with its network and the router for everything else.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Addresses with the prefix lengths of their networks, at least one, and the router for everything else.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Static<A> {
-    pub(crate) address: A,
-    pub(crate) prefix_len: u8,
+    pub(crate) addresses: Vec<(A, u8)>,
     pub(crate) gateway: Option<A>,
 }
 
 /// Where addresses of one protocol come from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source<A> {
     Off,
     /// From the network, DHCP for IPv4 and routers for IPv6, perhaps with a router of one's own.
@@ -30,12 +29,12 @@ pub(crate) enum Source<A> {
     Static(Static<A>),
 }
 
-/// A destination network and the router for it.
+/// A destination network and the router for it; without one, its hosts are on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Route {
     pub(crate) network: IpAddr,
     pub(crate) prefix_len: u8,
-    pub(crate) gateway: IpAddr,
+    pub(crate) gateway: Option<IpAddr>,
 }
 
 /// The settings of a device.
@@ -107,13 +106,15 @@ impl Words<'_> {
             Some(text) if text == network => Ok(Source::Network { gateway }),
             Some(text) => {
                 let malformed = || {
-                    let forms = format!("nor `{network}` nor `off`");
+                    let forms =
+                        format!("nor several with commas between, nor `{network}` nor `off`");
                     Error::Config(format!(
                         "{option}={text} is no address with a prefix length such as {example}, {forms}"
                     ))
                 };
-                let (address, prefix_len) = prefix::<A>(text).ok_or_else(malformed)?;
-                Ok(Source::Static(Static { address, prefix_len, gateway }))
+                let addresses: Option<Vec<_>> = text.split(',').map(prefix::<A>).collect();
+                let addresses = addresses.ok_or_else(malformed)?;
+                Ok(Source::Static(Static { addresses, gateway }))
             }
         }
     }
@@ -122,12 +123,19 @@ impl Words<'_> {
         let parse = |text: String| {
             let malformed = || {
                 let example = "10.1.0.0/16,10.0.0.9";
-                Error::Config(format!("--route={text} is no network and router such as {example}"))
+                Error::Config(format!(
+                    "--route={text} is no network and router such as {example}, nor a network alone \
+                     whose hosts are on the wire"
+                ))
             };
-            let (network, gateway) = text.split_once(',').ok_or_else(malformed)?;
+            let (network, gateway) = match text.split_once(',') {
+                Some((network, gateway)) => {
+                    (network, Some(gateway.parse::<IpAddr>().map_err(|_| malformed())?))
+                }
+                None => (text.as_str(), None),
+            };
             let (network, prefix_len) = prefix::<IpAddr>(network).ok_or_else(malformed)?;
-            let gateway: IpAddr = gateway.parse().map_err(|_| malformed())?;
-            if gateway.is_ipv4() != network.is_ipv4() {
+            if gateway.is_some_and(|gateway| gateway.is_ipv4() != network.is_ipv4()) {
                 return Err(malformed());
             }
             Ok(Route { network, prefix_len, gateway })
@@ -210,20 +218,30 @@ mod tests {
         );
         let settings = settings.unwrap();
         let ipv4 = Static {
-            address: "10.0.0.2".parse().unwrap(),
-            prefix_len: 24,
+            addresses: [("10.0.0.2".parse().unwrap(), 24)].into(),
             gateway: "10.0.0.1".parse().ok(),
         };
         assert_eq!(settings.ipv4, Source::Static(ipv4));
         let ipv6 = Static {
-            address: "2001:db8::2".parse().unwrap(),
-            prefix_len: 64,
+            addresses: [("2001:db8::2".parse().unwrap(), 64)].into(),
             gateway: "fe80::1".parse().ok(),
         };
         assert_eq!(settings.ipv6, Source::Static(ipv6));
         let lens: Vec<u8> = settings.routes.iter().map(|route| route.prefix_len).collect();
         assert_eq!(lens, [16, 48]);
         assert_eq!(settings.dns, ["10.0.0.1".parse::<IpAddr>().unwrap(), "::2".parse().unwrap()]);
+    }
+
+    #[test]
+    fn several_addresses_and_routes_without_a_router_are_read() {
+        let line =
+            "--ipv4=10.0.0.9/8 --ipv4=10.0.0.2/24,10.0.1.2/32 --route=169.254.1.1/32 --route=::/0";
+        let settings = parse(line).unwrap();
+        let Source::Static(ipv4) = settings.ipv4 else { panic!("no addresses") };
+        let two = [([10, 0, 0, 2].into(), 24), ([10, 0, 1, 2].into(), 32)];
+        assert_eq!((ipv4.addresses, ipv4.gateway), (two.to_vec(), None));
+        let told: Vec<_> = settings.routes.iter().map(|it| (it.prefix_len, it.gateway)).collect();
+        assert_eq!(told, [(32, None), (0, None)]);
     }
 
     #[test]
@@ -266,13 +284,18 @@ mod tests {
             "--ipv4=10.0.0.2/33",
             "--ipv4=auto",
             "--ipv4=::1/64",
+            "--ipv4=10.0.0.2/24,",
+            "--ipv4=10.0.0.2/24,dhcp",
+            "--ipv4=10.0.0.2/24,10.0.0.3",
             "--ipv4=10.0.0.2/24 --ipv4-gateway=router",
             "--ipv4-gateway=10.0.0.1",
             "--ipv6=2001:db8::2",
             "--ipv6=2001:db8::2/129",
             "--ipv6=off --ipv6-gateway=fe80::1",
             "--ipv6-gateway=10.0.0.1",
-            "--route=10.1.0.0/16",
+            "--route=10.1.0.0",
+            "--route=10.1.0.0/16,",
+            "--route=10.1.0.0/16,10.0.0.1,10.0.0.2",
             "--route=10.1.0.0,10.0.0.1",
             "--route=10.1.0.0/16,fe80::1",
             "--dns=resolver",

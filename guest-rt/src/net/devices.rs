@@ -13,11 +13,11 @@ use super::pace::Pace;
 use crate::hypercall::{self, Errno, PollFd};
 use crate::single_thread::SingleThread;
 use crate::time::Instant;
-use crate::{boot, time};
+use crate::{boot, shutdown, time};
 
 struct Devices {
     list: Vec<Rc<Device>>,
-    /// Room for each device, so that waiting never allocates.
+    /// Room for each device and the shutdown, so that waiting never allocates.
     fds: Vec<PollFd>,
     pace: Pace,
 }
@@ -34,11 +34,16 @@ pub(crate) fn check_free(fd: i32) -> Result<(), Error> {
     if is_open { Err(Error::Busy) } else { Ok(()) }
 }
 
+/// Makes room for waiting for the shutdown beside the devices.
+pub(crate) fn expect_shutdown() {
+    DEVICES.with(|devices| devices.fds.reserve(1));
+}
+
 /// Adds a device. From now on the guest looks for at most `patience` before it sleeps.
 pub(crate) fn add(device: &Rc<Device>, patience: Duration) {
     DEVICES.with(|devices| {
         devices.list.push(Rc::clone(device));
-        devices.fds.reserve(devices.list.len());
+        devices.fds.reserve(devices.list.len() + 1);
         devices.pace = Pace::new(patience);
     });
 }
@@ -95,7 +100,8 @@ impl Devices {
             Some(PollFd { fd: device.fd, events: device.interest()?, returned: 0 })
         });
         self.fds.extend(interests);
-        if self.fds.is_empty() && deadline.is_none() {
+        // Where nobody will ask, a guest may wait for it all the same.
+        if self.fds.is_empty() && deadline.is_none() && !shutdown::is_awaited() {
             panic!("every task waits for something that cannot happen");
         }
         let is_blocked = self.fds.iter().any(|fd| fd.events & PollFd::OUT != 0);
@@ -109,8 +115,12 @@ impl Devices {
         // Interruption and readiness are the same to the caller, who looks again.
         if boot::has(Features::PPOLL) {
             let timeout = deadline.map(|deadline| deadline - now);
+            let asked = shutdown::interest();
+            self.fds.extend(asked);
             if hypercall::ppoll(&mut self.fds, timeout).is_ok() {
                 self.mark_quiet();
+                let last = asked.and_then(|_| self.fds.pop());
+                last.into_iter().for_each(shutdown::found);
             }
         } else {
             let _ = wait_by_epoll(now, deadline, is_blocked);

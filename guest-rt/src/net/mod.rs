@@ -5,13 +5,16 @@
 //!
 //! | option | what it says |
 //! |---|---|
-//! | `--ipv4=ADDRESS/LENGTH`, `dhcp` or `off` | the IPv4 address; `dhcp` if nothing is said |
+//! | `--ipv4=ADDRESS/LENGTH[,...]`, `dhcp` or `off` | the IPv4 addresses; `dhcp` if nothing is said |
 //! | `--ipv4-gateway=ADDRESS` | the router, with a static address |
-//! | `--ipv6=ADDRESS/LENGTH`, `auto` or `off` | the IPv6 address beside the link-local one; `auto` if nothing is said |
+//! | `--ipv6=ADDRESS/LENGTH[,...]`, `auto` or `off` | the IPv6 addresses beside the link-local one; `auto` if nothing is said |
 //! | `--ipv6-gateway=ADDRESS` | the router, often a link-local address |
-//! | `--route=NETWORK/LENGTH,ROUTER` | a route; may be repeated |
+//! | `--route=NETWORK/LENGTH[,ROUTER]` | a route; without a router its hosts are on the wire; may be repeated |
 //! | `--dns=ADDRESS` | a name server, asked before those of the network; may be repeated |
 //! | `--spin=MICROSECONDS` or `off` | how long the guest looks for frames before it sleeps |
+//!
+//! A router outside of the own networks needs a route that says that it is on the wire, as in
+//! `--ipv4=10.0.0.2/32 --route=169.254.1.1/32 --ipv4-gateway=169.254.1.1`.
 //!
 //! `auto` makes a link-local address, and one in each network that a router tells of, as Linux does.
 //! They are the same at each start as long as the device has the same Ethernet address and name.
@@ -42,6 +45,7 @@ pub use netstack::{Counter, CounterKind, Counters, Datagram, Limits, ResolveErro
 pub use tcp::{ReadHalf, TcpListener, TcpStream, WriteHalf};
 pub use udp::UdpSocket;
 
+use alloc::format;
 use alloc::rc::Rc;
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -112,7 +116,6 @@ pub fn open_with(name: &str, limits: Limits) -> Result<Net, Error> {
     stack_config.offload = boot::with(|boot| boot.extension.has_virtio_net(index));
     let frame_bytes_max = stack_config.frame_bytes_max();
     let now = time::now().to_netstack();
-    let refused = |error: ConfigError| Error::Config(error.to_string());
     let mut stack = Stack::new(stack_config, now).map_err(refused)?;
     let secret = config::address_secret(mac, name);
     apply(&mut stack, &settings, now, secret).map_err(refused)?;
@@ -124,33 +127,64 @@ pub fn open_with(name: &str, limits: Limits) -> Result<Net, Error> {
     Ok(Net(device))
 }
 
+fn refused(error: ConfigError) -> Error {
+    Error::Config(match error {
+        ConfigError::GatewayNotOnLink(gateway) => {
+            let len = if gateway.is_ipv4() { 32 } else { 128 };
+            format!("{error}; if it is on the wire all the same, say so by --route={gateway}/{len}")
+        }
+        _ => error.to_string(),
+    })
+}
+
 fn apply(
     stack: &mut Stack,
     settings: &Settings,
     now: netstack::Instant,
     secret: u64,
 ) -> Result<(), ConfigError> {
-    match settings.ipv4 {
+    let mut gateways: Vec<IpAddr> = Vec::new();
+    match &settings.ipv4 {
         Source::Off => {}
         Source::Network { .. } => stack.start_dhcp(now),
-        Source::Static(Static { address, prefix_len, gateway }) => {
-            stack.set_ipv4(address, prefix_len, gateway)?;
+        Source::Static(Static { addresses, gateway }) => {
+            for (position, (address, prefix_len)) in addresses.iter().enumerate() {
+                match position {
+                    0 => stack.set_ipv4(*address, *prefix_len, None)?,
+                    _ => stack.add_address((*address).into(), *prefix_len)?,
+                }
+            }
+            gateways.extend(gateway.map(IpAddr::from));
         }
     }
-    match settings.ipv6 {
+    match &settings.ipv6 {
         Source::Off => {}
         Source::Network { gateway } => {
             stack.start_autoconfiguration(now, secret);
-            if let Some(gateway) = gateway {
-                stack.add_route(IpAddr::V6(0.into()), 0, Some(gateway.into()))?;
-            }
+            gateways.extend(gateway.map(IpAddr::from));
         }
-        Source::Static(Static { address, prefix_len, gateway }) => {
-            stack.set_ipv6(address, prefix_len, gateway)?;
+        Source::Static(Static { addresses, gateway }) => {
+            for (position, (address, prefix_len)) in addresses.iter().enumerate() {
+                match position {
+                    0 => stack.set_ipv6(*address, *prefix_len, None)?,
+                    _ => stack.add_address((*address).into(), *prefix_len)?,
+                }
+            }
+            gateways.extend(gateway.map(IpAddr::from));
         }
     }
-    for route in &settings.routes {
-        stack.add_route(route.network, route.prefix_len, Some(route.gateway))?;
+    // What is on the wire is said first, as routers may be.
+    let (on_wire, others): (Vec<&config::Route>, Vec<_>) =
+        settings.routes.iter().partition(|route| route.gateway.is_none());
+    for route in on_wire {
+        stack.add_route(route.network, route.prefix_len, None)?;
+    }
+    for gateway in gateways {
+        let any: IpAddr = if gateway.is_ipv4() { [0; 4].into() } else { [0_u8; 16].into() };
+        stack.add_route(any, 0, Some(gateway))?;
+    }
+    for route in others {
+        stack.add_route(route.network, route.prefix_len, route.gateway)?;
     }
     stack.set_dns_servers(settings.dns.iter().copied());
     Ok(())

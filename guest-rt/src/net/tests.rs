@@ -261,3 +261,57 @@ fn buffers_never_take_more_than_their_share_of_the_heap() {
     }
     assert_eq!(limits_for(8 << 30, 1).connections, Limits::default().connections);
 }
+
+fn configured(command_line: &str) -> Result<netstack::Stack, super::Error> {
+    let now = netstack::Instant::ZERO;
+    let config = netstack::Config::new([2, 0, 0, 0, 0, 1], 1500, 1);
+    let mut stack = netstack::Stack::new(config, now).unwrap();
+    let settings = super::Settings::parse(command_line, "service", true)?;
+    super::apply(&mut stack, &settings, now, 1).map_err(super::refused)?;
+    Ok(stack)
+}
+
+/// Whom the stack asks for the Ethernet address of, to reach a host.
+fn asked_for(stack: &mut netstack::Stack, remote: &str) -> Option<core::net::IpAddr> {
+    stack
+        .connect(netstack::Instant::ZERO, SocketAddr::new(remote.parse().unwrap(), 7), None)
+        .ok()?;
+    stack.poll(netstack::Instant::ZERO);
+    let frame = stack.front_frame().unwrap().to_vec();
+    stack.pop_frame();
+    match frame[12..14] {
+        // The target's address in ARP, and in a neighbour solicitation.
+        [8, 6] => Some(<[u8; 4]>::try_from(&frame[38..42]).unwrap().into()),
+        [0x86, 0xdd] => Some(<[u8; 16]>::try_from(&frame[62..78]).unwrap().into()),
+        _ => panic!("{frame:02x?}"),
+    }
+}
+
+#[test]
+fn a_router_outside_of_the_own_network_is_asked_for() {
+    let line = "--ipv4=10.244.3.7/32 --ipv4-gateway=169.254.1.1 --route=169.254.1.1/32 \
+        --ipv6=2001:db8::7/128 --ipv6-gateway=fe80::1";
+    let mut stack = configured(line).unwrap();
+    assert_eq!(asked_for(&mut stack, "9.9.9.9"), "169.254.1.1".parse().ok());
+    assert_eq!(asked_for(&mut stack, "2001:db8:9::1"), "fe80::1".parse().ok());
+    let without = line.replace("--route=169.254.1.1/32", "");
+    let Err(super::Error::Config(text)) = configured(&without) else { panic!("taken") };
+    assert!(text.contains("--route=169.254.1.1/32"), "{text}");
+}
+
+#[test]
+fn several_addresses_have_their_networks() {
+    let line = "--ipv4=10.0.0.2/24,10.0.1.2/24 --ipv6=2001:db8::2/64,2001:db8:1::2/64 \
+        --route=10.9.0.0/16,10.0.1.9 --route=192.0.2.0/24";
+    let mut stack = configured(line).unwrap();
+    assert_eq!(stack.addresses().count(), 5);
+    for (remote, next_hop) in [
+        ("10.0.1.7", "10.0.1.7"),
+        ("10.9.9.9", "10.0.1.9"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1::7", "2001:db8:1::7"),
+    ] {
+        assert_eq!(asked_for(&mut stack, remote), next_hop.parse().ok(), "{remote}");
+    }
+    assert_eq!(asked_for(&mut stack, "9.9.9.9"), None);
+}

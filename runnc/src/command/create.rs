@@ -17,7 +17,7 @@ use crate::cgroup::Cgroup;
 use crate::cli::Global;
 use crate::command::delete;
 use crate::container::{Container, Record, Store, rfc3339};
-use crate::init::Unikernel;
+use crate::init::{REASON, Unikernel};
 use crate::process::Process;
 
 /// Longer configurations are refused.
@@ -126,7 +126,10 @@ fn explain(error: libcontainer::error::LibcontainerError) -> anyhow::Error {
             text.push_str(&reason);
         }
     }
-    anyhow::Error::msg(text)
+    match text.split_once(REASON) {
+        Some((_, ours)) => anyhow::Error::msg(ours.to_owned()),
+        None => anyhow::Error::msg(text),
+    }
 }
 
 /// A path of a socket has 107 bytes at most, and a root may be longer.

@@ -21,7 +21,7 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
@@ -33,6 +33,7 @@ use libcontainer::workload::{
 use nix::sys::prctl;
 use solo5_sys::extension::Features;
 use solo5_sys::manifest::DeviceKind;
+use tender::environment::Environment;
 use tender::options::Options;
 use tender::run::{End, Prepared};
 use tender::signals::{self, Inherited};
@@ -42,6 +43,8 @@ use tender::{descriptors, device, message};
 use crate::plan::{self, Answer, Attachment, Network, Plan, Wish};
 use workload::{Entrypoint, Workload};
 
+/// Stands before a reason of ours, which libcontainer puts into words of its own.
+pub(crate) const REASON: char = '\u{1e}';
 /// More of a resolv.conf is not read.
 const RESOLV_CONF_MAX_BYTES: u64 = 64 << 10;
 
@@ -62,7 +65,8 @@ impl Unikernel {
 impl Executor for Unikernel {
     /// Part of `create`, so that the engine hears of a wrong entrypoint then.
     fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
-        let wrong = |error| ExecutorValidationError::ArgValidationError(format!("{error:#}"));
+        let wrong =
+            |error| ExecutorValidationError::ArgValidationError(format!("{REASON}{error:#}"));
         Entrypoint::of(spec).map(drop).map_err(wrong)
     }
 
@@ -135,8 +139,9 @@ fn prepare(
     let (plan, taps) = received.context("the runtime's `start` ended early")?;
     ensure!(plan.attachments.len() == wish.networks.len(), "the plan is not for this unikernel");
 
-    let mut keep: Vec<RawFd> = taps.iter().map(AsRawFd::as_raw_fd).collect();
-    keep.push(stream.as_raw_fd());
+    // The tender takes over what its options name by number.
+    let taps: Vec<RawFd> = taps.into_iter().map(IntoRawFd::into_raw_fd).collect();
+    let keep = [&taps[..], &[stream.as_raw_fd()]].concat();
     // What libcontainer still has open ends here; nothing of it is used again.
     descriptors::keep_only(None, keep)?;
     prctl::set_name(c"runnc").context("cannot take a name")?;
@@ -146,7 +151,7 @@ fn prepare(
     let mut warnings = plan.warnings;
     let settings = &workload.settings;
     let mut devices = device::Options::default();
-    let mut taps = taps.iter();
+    let mut taps = taps.into_iter();
     for (network, attachment) in wish.networks.iter().zip(&plan.attachments) {
         attach_network(&mut devices, &network.name, attachment, &mut taps, settings)?;
     }
@@ -162,6 +167,7 @@ fn prepare(
         devices,
         kernel: workload.kernel.clone(),
         command_line: command_line(&plan.arguments)?,
+        environment: environment(workload)?,
     };
     let prepared = tender::run::prepare(options, &mut |line| tell(line))?;
     profile::check(spec, prepared.calls())?;
@@ -190,11 +196,11 @@ fn read_resolv_conf() -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-fn attach_network<'a>(
+fn attach_network(
     devices: &mut device::Options,
     name: &str,
     attachment: &Attachment,
-    taps: &mut impl Iterator<Item = &'a std::os::fd::OwnedFd>,
+    taps: &mut impl Iterator<Item = RawFd>,
     settings: &settings::Settings,
 ) -> Result<()> {
     let mut accept =
@@ -203,7 +209,7 @@ fn attach_network<'a>(
         Attachment::Tap { mac } => {
             let tap = taps.next().context("the plan has too few descriptors")?;
             let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
-            accept("net", &format!("@{}", tap.as_raw_fd()))?;
+            accept("net", &format!("@{tap}"))?;
             accept("net-mac", &mac)?;
         }
         Attachment::Gateway => {
@@ -223,6 +229,18 @@ fn command_line(arguments: &[String]) -> Result<Vec<u8>> {
     ensure!(line.len() <= MAX_BYTES, "the arguments take {} bytes, {MAX_BYTES} fit", line.len());
     ensure!(!line.contains(&0), "an argument holds a NUL");
     Ok(line)
+}
+
+/// The variables, for a guest that reads any.
+fn environment(workload: &Workload) -> Result<Environment> {
+    let mut environment = Environment::default();
+    if workload.image.request.features.contains(Features::ENVIRONMENT) {
+        for variable in &workload.settings.environment {
+            let set = environment.set(variable.as_bytes());
+            set.with_context(|| format!("environment variable '{variable}'"))?;
+        }
+    }
+    Ok(environment)
 }
 
 /// Runs the guest and waits for its end; the status of the container.

@@ -16,15 +16,18 @@ fn page_equals_golden_bytes() {
         clock: Clock { counter: 6, monotonic_ns: 7, scale: 8 },
         rings: Rings { devices: 9, base: 10, doorbells: 11 },
         synchronous: 12,
+        shutdown: 13,
+        environment: Environment { address: 14, bytes: 15 },
     };
     let bytes = page.to_bytes();
     assert_eq!(bytes[..8], *b"NablaExt");
     assert_eq!(
         bytes[8..32],
-        [1, 0, 0, 0, 152, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
+        [1, 0, 0, 0, 176, 0, 0, 0, 9, 0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0]
     );
     assert_eq!(bytes[32..64], [7; 32]);
-    let words = [1u8, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
+    let words =
+        [1u8, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15].map(|low| [low, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes[64..], words.concat());
 }
 
@@ -36,9 +39,9 @@ fn page_of_a_plain_solo5_tender_offers_nothing() {
 #[test]
 fn longer_pages_of_later_tenders_are_read() {
     let page = Extension { features: Features::ALL, seed: [1; 32], ..Extension::NONE };
-    let mut bytes = [0; 168];
+    let mut bytes = [0; 192];
     bytes[..Extension::BYTES].copy_from_slice(&page.to_bytes());
-    bytes[12] = 168;
+    bytes[12] = 192;
     assert_eq!(Extension::parse(&bytes), Some(page));
 }
 
@@ -56,6 +59,14 @@ fn shorter_pages_of_earlier_tenders_are_read() {
     let mut bytes = page.to_bytes();
     bytes[12] = 144;
     assert_eq!(Extension::parse(&bytes), Some(Extension { synchronous: 0, ..page }));
+
+    let environment = Environment { address: 1, bytes: 2 };
+    let page = Extension { shutdown: 5, environment, ..Extension::NONE };
+    let mut bytes = page.to_bytes();
+    bytes[12] = 152;
+    assert_eq!(Extension::parse(&bytes), Some(Extension::NONE));
+    bytes[12] = 160;
+    assert_eq!(Extension::parse(&bytes), Some(Extension { shutdown: 5, ..Extension::NONE }));
 }
 
 #[test]
@@ -71,6 +82,14 @@ fn synchronous_are_single_devices_where_the_tender_tells() {
     assert!(page.is_synchronous(2) && !page.is_synchronous(1));
     assert!(!Extension { features: Features::NONE, ..page }.is_synchronous(2));
     assert!(!Extension::NONE.is_synchronous(2));
+}
+
+#[test]
+fn the_shutdown_is_told_where_it_is_granted() {
+    let page = Extension { features: Features::SHUTDOWN, shutdown: 5, ..Extension::NONE };
+    assert_eq!(page.shutdown_fd(), Some(5));
+    assert_eq!(Extension { features: Features::NONE, ..page }.shutdown_fd(), None);
+    assert_eq!(Extension { shutdown: 1 << 31, ..page }.shutdown_fd(), None);
 }
 
 #[test]
@@ -158,13 +177,15 @@ proptest! {
         [heap_start, heap_end, stack_end, virtio_net] in any::<[u64; 4]>(),
         [counter, monotonic_ns, scale] in any::<[u64; 3]>(),
         [devices, base, doorbells, synchronous] in any::<[u64; 4]>(),
+        [shutdown, address, bytes] in any::<[u64; 3]>(),
     ) {
         let placement = Placement { heap_start, heap_end, stack_end };
         let features = Features::from_bits(bits);
         let clock = Clock { counter, monotonic_ns, scale };
         let rings = Rings { devices, base, doorbells };
         let page = Extension {
-            features, read_only, seed, placement, virtio_net, clock, rings, synchronous,
+            features, read_only, seed, placement, virtio_net, clock, rings, synchronous, shutdown,
+            environment: Environment { address, bytes },
         };
         prop_assert_eq!(Extension::parse(&page.to_bytes()), Some(page));
     }

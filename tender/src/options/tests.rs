@@ -46,6 +46,14 @@ fn what_follows_the_kernel_is_the_guests() {
 }
 
 #[test]
+fn variables_add_up() {
+    let environment = run(&["--env=B=1", "--env=A=", "--env=B=2=3", "g"]).environment;
+    let expected = [(&b"A"[..], &b""[..]), (b"B", b"2=3")];
+    assert!(environment.variables().eq(expected));
+    assert!(run(&["g", "--env=A=1"]).environment.is_empty());
+}
+
+#[test]
 fn what_solo5_spt_takes_is_taken_alike() {
     for (typed, mib) in [("64", 64), ("+64", 64), (" 64", 64), ("64M", 64), ("64MB", 64), ("1", 1)]
     {
@@ -96,6 +104,7 @@ fn help_names_every_option() {
     let help = help();
     let own = [
         "mem",
+        "env",
         "x-exec-heap",
         "die-with-parent",
         "verbose",
@@ -125,6 +134,9 @@ fn each_refusal_says_what_was_typed_and_what_to_do() {
         (&["--net=tap0", "g"], "unknown option '--net=tap0'"),
         (&["--mem", "g"], "--mem needs a value: --mem=MB"),
         (&["--mem=", "g"], "--mem=: memory is a whole number of megabytes"),
+        (&["--env", "g"], "--env needs a value: --env=VARIABLE=VALUE"),
+        (&["--env=A", "g"], "--env=A: a variable has the form NAME=VALUE"),
+        (&["--env==1", "g"], "--env==1: a variable has the form NAME=VALUE"),
         (&["--mem=64G", "g"], "--mem=64G: memory is a whole number of megabytes"),
         (&["--mem=0", "g"], "--mem=0: "),
         (&["--mem=-64", "g"], "--mem=-64: "),

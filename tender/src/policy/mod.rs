@@ -200,7 +200,7 @@ impl Rule {
 /// How a guest waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Waiting {
-    /// By `ppoll` on its network devices.
+    /// By `ppoll` on its network devices, and on what asks it to end.
     Ppoll,
     /// By an epoll set that holds a timer, as Solo5's bindings do.
     Epoll {
@@ -272,7 +272,7 @@ impl Policy {
     /// without an attachment get no rules.
     pub fn new(manifest: &Manifest, granted: &Request, rings: &Rings, memory_end: u64) -> Self {
         let mut rules = baseline_rules();
-        rules.extend(waiting_rules(manifest, Waiting::of(manifest, granted)));
+        rules.extend(waiting_rules(manifest, granted));
         if !granted.features.contains(Features::NO_TLS) {
             let code =
                 Condition::int(0, "code", Comparison::Equal, ARCH_SET_FS as u32, "ARCH_SET_FS");
@@ -359,11 +359,12 @@ fn baseline_rules() -> Vec<Rule> {
     ]
 }
 
-fn waiting_rules(manifest: &Manifest, waiting: Waiting) -> Vec<Rule> {
-    match waiting {
+fn waiting_rules(manifest: &Manifest, granted: &Request) -> Vec<Rule> {
+    match Waiting::of(manifest, granted) {
         Waiting::Ppoll => {
             let nets = manifest.devices().filter(|(_, d)| d.kind == DeviceKind::Net).count();
-            let count = Condition::int(1, "nfds", Comparison::AtMost, nets as u32, "");
+            let shutdown = u32::from(granted.features.contains(Features::SHUTDOWN));
+            let count = Condition::int(1, "nfds", Comparison::AtMost, nets as u32 + shutdown, "");
             vec![Rule::new(Call::Ppoll, [count, Condition::null(3, "sigmask")])]
         }
         Waiting::Epoll { epoll_fd, timer_fd } => {

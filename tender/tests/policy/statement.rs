@@ -121,7 +121,11 @@ impl Guest {
             158 => !self.has(Features::NO_TLS) && int(a) == 0x1002,
             228 => int(a) <= 1,
             231 => true,
-            271 => self.has(Features::PPOLL) && int(b) <= self.net_count() && d == 0,
+            271 => {
+                // What asks the guest to end is one descriptor more.
+                let count = self.net_count() + u32::from(self.has(Features::SHUTDOWN));
+                self.has(Features::PPOLL) && int(b) <= count && d == 0
+            }
             281 => !self.has(Features::PPOLL) && int(a) == behind && e == 0,
             286 => !self.has(Features::PPOLL) && int(a) == behind + 1 && int(b) == 1 && d == 0,
             _ => false,

@@ -82,10 +82,10 @@ impl File {
     }
 
     /// The same guest, asking for what it can use without looking at the extension page: the
-    /// features but for the placement, with all of its code as its stub.
+    /// features but for the placement and an end in order, with all of its code as its stub.
     pub(crate) fn modern(self) -> Self {
-        let features = Features::from_bits(Features::ALL.bits() & !Features::PLACEMENT.bits());
-        self.asking_with_stub(features)
+        let looked_for = Features::PLACEMENT.union(Features::SHUTDOWN);
+        self.asking_with_stub(Features::ALL.without(looked_for))
     }
 
     /// The same guest with a request for features, and all of its code as its stub.

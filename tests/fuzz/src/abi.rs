@@ -1,7 +1,7 @@
 //! The parsers of `solo5-sys`: whatever they accept can be written again and reads the same, and
 //! whatever they refuse has a reason of one line.
 
-use solo5_sys::extension::{Clock, Extension, Features, Placement, Request, Rings};
+use solo5_sys::extension::{Clock, Environment, Extension, Features, Placement, Request, Rings};
 use solo5_sys::manifest::{Attachment, Device, DeviceKind, Manifest, Name, Stage};
 use solo5_sys::note::{Abi, Note};
 
@@ -126,6 +126,8 @@ pub fn seeds() -> Vec<Vec<u8>> {
         clock: Clock { counter: 1 << 50, monotonic_ns: 1 << 45, scale: 1 << 31 },
         rings: Rings { devices: 1 << 3, base: 1 << 41, doorbells: 8 },
         synchronous: 1 << 2,
+        shutdown: 9,
+        environment: Environment { address: 0x3_0000, bytes: 1 << 10 },
     };
     seeds.push(extension.to_bytes().to_vec());
     seeds

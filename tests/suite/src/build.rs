@@ -60,10 +60,13 @@ impl Binaries {
 
 /// Host programs and guests apart: together they would share the features of their dependencies, and
 /// a guest's must be without `std`. How the tender is linked is known to `xtask`, which is built on
-/// the way.
+/// the way, and so are the flags of apps: with others it would replace them while tests run.
 const BUILDS: [&[&str]; 2] = [
-    &["run", "--quiet", "-p", "xtask", "--", "build", "--tender"],
-    &["build", "--release", "-pguests", "-psolo5-guests", "-phello", "-phttpd", "-pinetd", "-pkv"],
+    &[
+        "run", "--quiet", "-pxtask", "--", "build", "--tender", "--runnc", "hello", "httpd",
+        "inetd", "kv",
+    ],
+    &["build", "--release", "-pguests", "-psolo5-guests"],
 ];
 
 fn build() -> Result<Binaries> {

@@ -231,8 +231,10 @@ impl Drop for Running {
         // The supervisor ends its children; a tracer only lets go of them.
         let descendants = descendants(self.id());
         let _ = self.signal(Signal::SIGTERM);
+        // A guest that ends in order is not to take its time for that.
+        let _ = self.signal(Signal::SIGQUIT);
         for process in descendants {
-            let _ = kill(Pid::from_raw(process), Signal::SIGTERM);
+            let _ = kill(Pid::from_raw(process), Signal::SIGQUIT);
         }
         let deadline = Instant::now() + Duration::from_secs(5);
         while matches!(self.child.try_wait(), Ok(None)) {

@@ -63,7 +63,16 @@ fn compile_bare(folder: &Path) -> Result<PathBuf> {
     compile(folder, "bare", EXIT_GROUP, &["-static", "-nostdlib"])
 }
 
-fn compile(folder: &Path, name: &str, source: &str, options: &[&str]) -> Result<PathBuf> {
+/// Compiles a C program into `folder`.
+///
+/// # Errors
+/// If there is no compiler, or it fails: what it says first.
+pub(super) fn compile(
+    folder: &Path,
+    name: &str,
+    source: &str,
+    options: &[&str],
+) -> Result<PathBuf> {
     let (program, file) = (folder.join(name), folder.join(name).with_extension("c"));
     fs::write(&file, source).with_context(|| file.display().to_string())?;
     let output = Command::new("cc")

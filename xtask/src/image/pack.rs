@@ -8,15 +8,30 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use site_image::archive;
-use site_image::tree::Tree;
+use site_image::tree::{Entry, Tree};
 
 use super::real_path;
+use crate::digest::Digest;
+
+/// When the files of an image changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Times {
+    /// As the files of the folder did.
+    Own,
+    /// All at the same time, in seconds since 1970. Each file then has a record of its contents' digest, for
+    /// what readers tell from times otherwise.
+    Fixed(i64),
+}
+
+/// Hexadecimal digits of the digest in such a record: nobody attacks whoever asks whether their own
+/// site has changed.
+const TAG_DIGITS: usize = 32;
 
 /// Writes the image of a tree.
 ///
 /// # Errors
 /// If a file cannot be read, changes while it is read, or the image cannot be written.
-pub(crate) fn write(tree: &Tree, output: &Path) -> Result<()> {
+pub(crate) fn write(tree: &Tree, times: Times, output: &Path) -> Result<()> {
     let place = real_path(output)?;
     ensure!(
         !place.starts_with(&tree.root),
@@ -26,11 +41,30 @@ pub(crate) fn write(tree: &Tree, output: &Path) -> Result<()> {
     let unfinished = Unfinished::create(output)?;
     let mut progress = Progress::new(tree.bytes());
     let buffer = BufWriter::with_capacity(1 << 20, unfinished.file());
-    let mut buffer = archive::write(tree, buffer, |bytes| progress.advance(bytes))?;
+    let progressed = |bytes| progress.advance(bytes);
+    let mut buffer = match times {
+        Times::Own => archive::write(tree, buffer, progressed)?,
+        Times::Fixed(seconds) => {
+            archive::write_tagged(&at(tree, seconds), buffer, tag, progressed)?
+        }
+    };
     buffer.flush().with_context(|| format!("cannot write {}", output.display()))?;
     drop(buffer);
     progress.clear();
     unfinished.finish()
+}
+
+/// The same tree as if all of it had changed at that time.
+fn at(tree: &Tree, seconds: i64) -> Tree {
+    let mut tree = tree.clone();
+    tree.entries.iter_mut().for_each(|entry| entry.modified = (seconds, 0));
+    tree
+}
+
+fn tag(entry: &Entry) -> Result<String> {
+    let mut digits = Digest::of_file(&entry.path)?.to_string();
+    digits.truncate(TAG_DIGITS);
+    Ok(digits)
 }
 
 /// A line on a terminal that says how far a large tree is.

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use site_image::tree::Tree;
 
-use super::pack;
+use super::pack::{self, Times};
 
 /// Changes with what [`pack`] makes of the same tree.
 const FORMAT: u32 = 1;
@@ -29,7 +29,7 @@ pub(crate) fn refresh(folder: &Path, image: &Path) -> Result<()> {
     // An image without a stamp is made anew, so an interruption leaves no wrong pair.
     let _ = fs::remove_file(&stamp);
     eprintln!("packing {}: {}", folder.display(), tree.summary());
-    pack::write(&tree, image)?;
+    pack::write(&tree, Times::Own, image)?;
     fs::write(&stamp, fingerprint).with_context(|| stamp.display().to_string())
 }
 

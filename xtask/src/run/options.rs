@@ -12,7 +12,7 @@ use super::{Publish, block};
 use crate::app::App;
 use crate::cargo::Profile;
 use crate::inspect::{Kind, Unikernel};
-use crate::unexpected;
+use crate::{own_and_guests, unexpected};
 
 /// The options as typed.
 #[derive(Debug, Default)]
@@ -36,12 +36,8 @@ impl Options {
     /// # Errors
     /// If a word is not understood.
     pub(crate) fn parse(words: &mut Parser) -> Result<Option<Self>> {
-        let mut own: Vec<OsString> = words.raw_args()?.collect();
-        let mut options = Self::default();
-        if let Some(at) = own.iter().position(|word| word == "--") {
-            options.arguments = own.split_off(at).into_iter().skip(1).collect();
-        }
-        let mut own = Parser::from_args(own);
+        let (mut own, arguments) = own_and_guests(words)?;
+        let mut options = Self { arguments, ..Self::default() };
         while let Some(word) = own.next()? {
             match word {
                 Arg::Long("help") | Arg::Short('h') => return Ok(None),

@@ -1,5 +1,5 @@
 //! The tender as a child, from its start to its end. Signals that ask this program to stop are
-//! passed on to the child and waited out, so that nothing is left running.
+//! passed on to the child and waited out, so that nothing is left running, and a guest can end in order.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -10,15 +10,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::libc;
 use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::Pid;
 
 use super::ready::{self, Ready};
 
 /// The signals that ask to stop.
 const STOP: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
-/// How long a child that was asked to stop may take before it is killed.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a child that was asked to stop may take before it is killed: more than our apps give their clients, and
+/// the tender then its gateways.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// What is said once the app is up.
 #[derive(Debug)]
@@ -33,7 +37,11 @@ pub(crate) struct Announcement {
 
 #[derive(Debug)]
 enum Event {
-    Signal(Signal),
+    Signal {
+        signal: Signal,
+        /// Whether the tender has got it as well, as a terminal signals all processes of its foreground.
+        by_terminal: bool,
+    },
     Ready(bool),
 }
 
@@ -61,14 +69,30 @@ fn forward_signals(sender: Sender<Event>) -> Result<()> {
     let mut signals: SigSet = STOP.into_iter().collect();
     signals.add(Signal::SIGCHLD);
     signals.thread_block().context("cannot block signals")?;
+    let signals =
+        SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC).context("cannot wait for signals")?;
     thread::spawn(move || {
-        while let Ok(signal) = signals.wait() {
-            if sender.send(Event::Signal(signal)).is_err() {
+        while let Some(event) = next_signal(&signals) {
+            if sender.send(event).is_err() {
                 return;
             }
         }
     });
     Ok(())
+}
+
+fn next_signal(signals: &SignalFd) -> Option<Event> {
+    loop {
+        match signals.read_signal() {
+            Ok(Some(info)) => {
+                let signal = Signal::try_from(info.ssi_signo as i32).ok()?;
+                let by_terminal = info.ssi_code == libc::SI_KERNEL;
+                return Some(Event::Signal { signal, by_terminal });
+            }
+            Ok(None) | Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Waits for the child's end. Returns its status and the signal that asked for it, if one did.
@@ -84,15 +108,17 @@ fn attend(
             Some(_) => events.recv_timeout(GRACE).ok(),
         };
         match event {
-            Some(Event::Signal(Signal::SIGCHLD)) => {}
-            Some(Event::Signal(signal)) if stopped_by.is_none() => {
+            Some(Event::Signal { signal: Signal::SIGCHLD, .. }) => {}
+            Some(Event::Signal { signal, by_terminal }) if stopped_by.is_none() => {
                 stopped_by = Some(signal);
-                terminate(child)?;
+                if !by_terminal {
+                    terminate(child)?;
+                }
             }
             Some(Event::Ready(answers)) if stopped_by.is_none() => announcement.say(answers),
             Some(Event::Ready(_)) => {}
             // Asked a second time, or out of patience.
-            Some(Event::Signal(_)) | None => child.kill().context("cannot kill the tender")?,
+            Some(Event::Signal { .. }) | None => child.kill().context("cannot kill the tender")?,
         }
         if let Some(status) = child.try_wait().context("cannot wait for the tender")? {
             return Ok((status, stopped_by));

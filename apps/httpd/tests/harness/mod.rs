@@ -129,6 +129,9 @@ pub struct Wire {
     pub server_finished: bool,
     pub server_aborted: bool,
     pub is_reset: bool,
+    /// Whether the server is to end, which is when it may wait for acknowledgements.
+    pub shutdown: bool,
+    pub is_unacknowledged: bool,
     /// What the client still takes.
     pub room: usize,
     /// The most bytes that one read gives.
@@ -185,7 +188,12 @@ impl Write for ServerEnd {
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {
-        panic!("the server has promised not to flush");
+        assert!(self.0.borrow().shutdown, "the server has promised not to flush");
+        std::future::poll_fn(|_| match self.0.borrow().is_unacknowledged {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        })
+        .await
     }
 }
 
@@ -197,6 +205,10 @@ impl Stream for ServerEnd {
             false if !wire.to_server.is_empty() || wire.client_closed => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        if self.0.borrow().shutdown { Poll::Ready(()) } else { Poll::Pending }
     }
 
     fn peer(&self) -> SocketAddr {
@@ -252,6 +264,8 @@ impl Client {
             server_finished: false,
             server_aborted: false,
             is_reset: false,
+            shutdown: false,
+            is_unacknowledged: false,
             room: usize::MAX,
             read_max: usize::MAX,
             writes: Vec::new(),

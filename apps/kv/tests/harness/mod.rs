@@ -74,6 +74,12 @@ impl Future for FakeSleep {
     }
 }
 
+impl FakeClock {
+    pub fn advance(&self, by: Duration) {
+        self.0.set(self.0.get() + by);
+    }
+}
+
 impl Clock for FakeClock {
     type Sleep = FakeSleep;
 
@@ -96,6 +102,7 @@ pub struct Wire {
     pub client_closed: bool,
     pub from_server: Vec<u8>,
     pub is_aborted: bool,
+    pub is_unacknowledged: bool,
     /// What the client still takes.
     pub room: usize,
 }
@@ -141,7 +148,12 @@ impl Write for ServerEnd {
     }
 
     async fn flush(&mut self) -> Result<(), ErrorKind> {
-        panic!("the server has promised not to flush");
+        assert!(IS_ENDING.get(), "the server has promised not to flush");
+        std::future::poll_fn(|_| match self.0.borrow().is_unacknowledged {
+            true => Poll::Pending,
+            false => Poll::Ready(Ok(())),
+        })
+        .await
     }
 }
 
@@ -169,6 +181,8 @@ pub type TestServer = Server<MemoryDisk, FakeClock>;
 
 thread_local! {
     static USED_BYTES: Cell<usize> = const { Cell::new(0) };
+    /// Whether the server ends, which is when it may wait for acknowledgements.
+    static IS_ENDING: Cell<bool> = const { Cell::new(false) };
 }
 
 /// What the server believes to have in use.
@@ -202,6 +216,7 @@ impl World {
 
     pub fn on(disk: MemoryDisk, config: Config) -> Self {
         set_used_bytes(0);
+        IS_ENDING.set(false);
         let clock = FakeClock::default();
         let mut server = Server::new(config, clock.clone(), Heap::of(memory), [1, 2, 3]);
         let options = Options { entropy: 4, is_format_forced: false };
@@ -218,6 +233,7 @@ impl World {
             client_closed: false,
             from_server: Vec::new(),
             is_aborted: false,
+            is_unacknowledged: false,
             room: usize::MAX,
         }));
         let task = Rc::clone(&self.server).serve(ServerEnd(Rc::clone(&wire)));
@@ -242,6 +258,12 @@ impl World {
     /// Rounds until nothing more happens. A commit may wait for some dozens.
     pub fn settle(&mut self) {
         (0..100).for_each(|_| self.round());
+    }
+
+    /// Asks the server to end.
+    pub fn end(&mut self) {
+        IS_ENDING.set(true);
+        self.server.end();
     }
 
     pub fn advance(&mut self, by: Duration) {

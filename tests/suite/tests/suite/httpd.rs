@@ -97,7 +97,7 @@ impl Site {
     fn stop(self) -> Result<()> {
         self.running.signal(Signal::SIGTERM)?;
         let outcome = self.running.wait()?;
-        ensure!(outcome.ended == Ended::Signal(Signal::SIGTERM as i32), "{outcome:?}");
+        ensure!(outcome.ended == Ended::Exit(0), "{outcome:?}");
         ensure!(!outcome.stdout.contains("panicked"), "{outcome:?}");
         Ok(())
     }

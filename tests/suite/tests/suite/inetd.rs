@@ -41,7 +41,7 @@ fn start(binaries: &Binaries, options: &[String], arguments: &[&str]) -> Result<
 fn stop(running: Running) -> Result<()> {
     running.signal(Signal::SIGTERM)?;
     let outcome = running.wait()?;
-    ensure!(outcome.ended == Ended::Signal(Signal::SIGTERM as i32), "{outcome:?}");
+    ensure!(outcome.ended == Ended::Exit(0), "{outcome:?}");
     ensure!(!outcome.stdout.contains("panicked"), "{outcome:?}");
     Ok(())
 }

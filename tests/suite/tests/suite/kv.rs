@@ -87,7 +87,7 @@ impl Store {
     fn stop(self) -> Result<String> {
         self.running.signal(Signal::SIGTERM)?;
         let outcome = self.running.wait()?;
-        ensure!(outcome.ended == Ended::Signal(Signal::SIGTERM as i32), "{outcome:?}");
+        ensure!(outcome.ended == Ended::Exit(0), "{outcome:?}");
         ensure!(!outcome.stdout.contains("panicked"), "{outcome:?}");
         Ok(outcome.stdout)
     }

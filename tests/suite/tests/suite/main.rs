@@ -4,12 +4,15 @@
 mod behaviours;
 mod confinement;
 mod economy;
+mod environment;
 mod hostile;
 mod httpd;
 mod idle;
+mod image;
 mod inetd;
 mod ipv6;
 mod jail;
+mod joined;
 mod kv;
 mod lossy;
 mod network;
@@ -17,6 +20,7 @@ mod oci;
 mod offload;
 mod optional;
 mod ring;
+mod shutdown;
 mod solo5;
 mod xtask;
 
@@ -73,7 +77,10 @@ fn main() -> ExitCode {
         .chain(confinement::cases())
         .chain(economy::cases())
         .chain(jail::cases())
+        .chain(environment::cases())
+        .chain(shutdown::cases())
         .chain(network::cases())
+        .chain(joined::cases())
         .chain(ipv6::cases())
         .chain(lossy::cases())
         .chain(idle::cases())
@@ -83,6 +90,7 @@ fn main() -> ExitCode {
         .chain(httpd::cases())
         .chain(inetd::cases())
         .chain(kv::cases())
+        .chain(image::cases())
         .chain(oci::cases())
         .chain(xtask::cases());
     let asked = |case: &Case| arguments.filter.as_ref().is_none_or(|text| case.name.contains(text));

@@ -40,7 +40,8 @@ pub(crate) fn cases() -> Vec<Case> {
     ]
 }
 
-fn command(binaries: &Binaries, words: &[&str]) -> Command {
+/// `cargo xtask` with these words.
+pub(crate) fn command(binaries: &Binaries, words: &[&str]) -> Command {
     let mut command = Command::new(binaries.xtask());
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     command.args(words).current_dir(workspace).env_remove("CARGO_MANIFEST_DIR");

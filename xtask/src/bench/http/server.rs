@@ -126,7 +126,7 @@ impl Builds {
 }
 
 /// A page of exactly so many bytes.
-fn page() -> String {
+pub(crate) fn page() -> String {
     let (head, tail) = ("<!doctype html><title>page</title><p>", "</p>\n");
     let text = "x".repeat(PAGE_BYTES - head.len() - tail.len());
     format!("{head}{text}{tail}")

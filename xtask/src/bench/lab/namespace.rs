@@ -47,6 +47,14 @@ impl Namespace {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
     }
 
+    /// This thread is in it from here on, and with it what it starts.
+    ///
+    /// # Errors
+    /// If it cannot be entered.
+    pub(crate) fn enter(&self) -> Result<()> {
+        setns(&self.file, CloneFlags::CLONE_NEWNET).context("cannot enter a namespace")
+    }
+
     /// Does something in it, such as opening a connection.
     ///
     /// # Errors

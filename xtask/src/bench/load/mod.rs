@@ -11,7 +11,7 @@ pub(super) mod http;
 pub(super) mod link;
 mod outcome;
 pub(super) mod resp;
-mod response;
+pub(super) mod response;
 pub(super) mod services;
 mod window;
 

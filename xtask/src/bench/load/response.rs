@@ -9,7 +9,7 @@ const END: &[u8] = b"\r\n\r\n";
 
 /// A response on its way.
 #[derive(Debug, Default)]
-pub(super) struct Reader {
+pub(crate) struct Reader {
     /// The beginning of a head that is not complete.
     head: Vec<u8>,
     /// Bytes of the body that have to come, once the head is complete.
@@ -22,7 +22,7 @@ impl Reader {
     ///
     /// # Errors
     /// If it is no response of the known kind, or something follows that was not asked for.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<Option<u16>> {
+    pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<Option<u16>> {
         let rest = match self.body_bytes {
             Some(_) => bytes,
             None => match self.take_head(bytes)? {

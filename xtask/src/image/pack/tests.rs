@@ -37,7 +37,7 @@ fn site(files: &[(&str, &[u8])]) -> TempDir {
 
 fn pack(place: &TempDir) -> Result<Vec<u8>> {
     let image = place.path().join("site.img");
-    write(&Tree::read(&place.path().join("site"))?, &image)?;
+    write(&Tree::read(&place.path().join("site"))?, Times::Own, &image)?;
     Ok(fs::read(image)?)
 }
 
@@ -51,6 +51,46 @@ fn refusal(place: &TempDir) -> String {
 
 const FILES: [(&str, &[u8]); 3] =
     [("index.html", b"<p>hello</p>"), ("css/a.css", b""), ("img/b.bin", &[7; 1025])];
+
+#[test]
+fn with_a_fixed_time_only_names_and_contents_count() {
+    let long = format!("css/{}.css", "x".repeat(150));
+    let files = [("index.html", &b"<p>hello</p>"[..]), (&long, b"p{}")];
+    let pack = |modified: Option<Duration>, contents: &[u8]| {
+        let place = site(&files);
+        fs::write(place.path().join("site/index.html"), contents).unwrap();
+        if let Some(modified) = modified {
+            let folder = File::open(place.path().join("site/css")).unwrap();
+            folder.set_modified(UNIX_EPOCH + modified).unwrap();
+        }
+        let image = place.path().join("site.img");
+        let tree = Tree::read(&place.path().join("site")).unwrap();
+        write(&tree, Times::Fixed(7), &image).unwrap();
+        fs::read(image).unwrap()
+    };
+    let image = pack(None, b"<p>hello</p>");
+    assert_eq!(pack(Some(MODIFIED * 2), b"<p>hello</p>"), image);
+    assert_ne!(pack(None, b"<p>HELLO</p>"), image);
+
+    let mut archive = tar::Archive::new(&*image);
+    let mut seen = Vec::new();
+    for entry in archive.entries().unwrap() {
+        let mut entry = entry.unwrap();
+        assert_eq!(entry.header().mtime().unwrap(), 7);
+        let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+        let records = entry.pax_extensions().unwrap().into_iter().flatten();
+        let tags: Vec<_> = records
+            .map(|record| record.unwrap())
+            .filter(|record| record.key() == Ok(archive::TAG))
+            .map(|record| record.value().unwrap().to_owned())
+            .collect();
+        seen.push((name, tags));
+    }
+    let tag = |contents: &[u8]| vec![Digest::of(contents).to_string()[..32].to_owned()];
+    let expected =
+        [("css/".into(), vec![]), (long, tag(b"p{}")), ("index.html".into(), tag(b"<p>hello</p>"))];
+    assert_eq!(seen, expected);
+}
 
 #[test]
 fn the_archive_holds_sorted_entries_without_owners() {
@@ -167,7 +207,8 @@ fn an_absent_folder_or_a_file_is_refused() {
 fn an_image_inside_of_its_folder_is_refused() {
     let place = site(&FILES);
     let inside = place.path().join("site/css/../site.img");
-    let error = write(&Tree::read(&place.path().join("site")).unwrap(), &inside).unwrap_err();
+    let error =
+        write(&Tree::read(&place.path().join("site")).unwrap(), Times::Own, &inside).unwrap_err();
     assert!(error.to_string().contains("write it elsewhere"), "{error}");
     assert!(!inside.exists());
 }
@@ -177,7 +218,7 @@ fn a_file_that_shrank_ends_the_packing() {
     let place = site(&FILES);
     let tree = Tree::read(&place.path().join("site")).unwrap();
     fs::write(place.path().join("site/img/b.bin"), "short").unwrap();
-    let error = write(&tree, &place.path().join("site.img")).unwrap_err();
+    let error = write(&tree, Times::Own, &place.path().join("site.img")).unwrap_err();
     assert!(format!("{error:#}").contains("b.bin: the file became shorter"), "{error:#}");
     assert!(!place.path().join("site.img").exists());
 }
