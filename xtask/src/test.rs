@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use lexopt::{Arg, Parser, ValueExt};
 
-use crate::app;
+use crate::app::Starter;
 use crate::cargo::{self, Profile};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
@@ -53,8 +53,9 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
 }
 
 fn build_binaries(ours: &Workspace) -> Result<()> {
-    eprintln!("building the tender, the test guests and the apps");
-    app::build_tender(ours)?;
+    eprintln!("building the tender, the container runtime, the test guests and the apps");
+    Starter::Tender.build(ours)?;
+    Starter::Runnc.build(ours)?;
     let apps = ours.apps().map(|app| &*app.name);
     cargo::build(&ours.root, apps.chain(GUESTS), Profile::Release)
 }
