@@ -133,7 +133,8 @@ KERNEL is the unikernel's file. Everything after it is passed to the guest. Ever
 the unikernel declares must be attached; `tender --inspect KERNEL` lists them.
 
 An option and its value are one word, with a `=` between them. NAME is a device as the unikernel
-calls it. If an option is given twice the last one counts, but for --publish and --env, where all do.
+calls it. If an option is given twice the last one counts, but for --publish and --env, where all
+do.
 
 Options:
   --mem=MB                        memory of the guest in megabytes (default {memory}); the host gives

@@ -81,6 +81,23 @@ fn memory_faults_kill() {
 }
 
 #[test]
+fn variables_lie_in_pages_of_their_own_for_reading() {
+    let of = |code: Code| Guest::new(&File::of_code(&code.exit(0).0, &[]).modern());
+    let env = "--env=A=1";
+    for mode in ["--no-supervisor", "--jail"] {
+        let output = of(Code::default().call(libc::SYS_write, &[1, 0x3_0000, 4])).run(&[env, mode]);
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(0), &b"A=1\0"[..]), "{mode}");
+        assert_eq!(of(Code::default().store_rax(0x3_0000)).signal(&[env, mode]), libc::SIGSEGV);
+        assert_eq!(of(Code::default().load_rax(0x3_1000)).signal(&[env, mode]), libc::SIGSEGV);
+        assert_eq!(of(Code::default().load_rax(0x3_0000)).signal(&[mode]), libc::SIGSEGV);
+    }
+    let output = Guest::of(Code::default().exit(0)).run(&[env]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(said.ends_with("' reads no variables (it does not ask for the feature `environment`), but --env sets some\n"), "{said}");
+}
+
+#[test]
 fn a_death_is_told_with_its_cause_and_place() {
     let deaths: [(&str, &[u8], i32, &str); 9] = [
         ("ud2", b"\x0f\x0b", libc::SIGILL, "SIGILL: an illegal instruction"),

@@ -10,7 +10,8 @@
 //! | nothing, and the guest only reads | as an image of the whole root |
 //! | nothing else | is an error |
 //!
-//! On a volume a write is on the disk when it returns; the container's own layer is as short-lived as it is.
+//! On a volume a write is on the disk when it returns; the container's own layer is as short-lived as the
+//! container. `NABLA_SYNC_data` says otherwise.
 
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
@@ -78,7 +79,8 @@ pub(super) fn attach(
             ),
         };
         devices.accept("block", name, Some(path.as_os_str()))?;
-        if !only_reads && (is_on_volume(spec, &path) || path.starts_with("/dev")) {
+        let lasts = is_on_volume(spec, &path) || path.starts_with("/dev");
+        if !only_reads && workload.settings.sync.get(name).copied().unwrap_or(lasts) {
             devices.accept("block-sync", name, None)?;
         }
     }

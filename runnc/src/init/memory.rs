@@ -63,7 +63,7 @@ mod tests {
         let bytes = |limit, images| guest_bytes(&spec(limit), &settings, images);
         assert_eq!(bytes(64 << 20, 0).unwrap(), 59 << 20);
         assert_eq!(bytes(64 << 20, 10 << 20).unwrap(), 49 << 20);
-        assert_eq!(bytes(4 << 30, 0).unwrap() >> 20, 4075);
+        assert_eq!(bytes(4 << 30, 0).unwrap() >> 20, 4076);
         for (limit, images) in [(5 << 20, 0), (1, 0), (64 << 20, 60 << 20)] {
             let error = bytes(limit, images).unwrap_err().to_string();
             assert!(error.contains(&format!("limit of {limit} bytes")), "{error}");

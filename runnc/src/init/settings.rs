@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) publish: Vec<u16>,
     /// `NABLA_SIZE_name`: bytes of a disk that is made for a block device.
     pub(super) sizes: BTreeMap<String, u64>,
+    /// `NABLA_SYNC_name=1` or `0`: whether a write to that block device is on the disk when it returns.
+    pub(super) sync: BTreeMap<String, bool>,
     /// `NABLA_EXECUTE_HEAP=1`: the guest generates code.
     pub(super) execute_heap: bool,
     /// The guest's own.
@@ -51,12 +53,9 @@ impl Settings {
                 let ports = value.split(',').filter(|port| !port.is_empty());
                 self.publish = ports.map(port).collect::<Result<_>>()?;
             }
-            "EXECUTE_HEAP" => {
-                ensure!(["0", "1"].contains(&value), "it is 0 or 1");
-                self.execute_heap = value == "1";
-            }
-            _ => match name.strip_prefix("SIZE_") {
-                Some(device) => {
+            "EXECUTE_HEAP" => self.execute_heap = flag(value)?,
+            _ => match name.split_once('_') {
+                Some(("SIZE", device)) => {
                     let bytes = size::parse(value)?;
                     ensure!(
                         bytes > 0 && bytes.is_multiple_of(512),
@@ -64,13 +63,21 @@ impl Settings {
                     );
                     self.sizes.insert(device.to_owned(), bytes);
                 }
-                None => {
-                    bail!("there are MEMORY, PUBLISH, SIZE_name and EXECUTE_HEAP behind {PREFIX}")
+                Some(("SYNC", device)) => {
+                    self.sync.insert(device.to_owned(), flag(value)?);
                 }
+                _ => bail!(
+                    "there are MEMORY, PUBLISH, SIZE_name, SYNC_name and EXECUTE_HEAP behind {PREFIX}"
+                ),
             },
         }
         Ok(())
     }
+}
+
+fn flag(value: &str) -> Result<bool> {
+    ensure!(["0", "1"].contains(&value), "it is 0 or 1");
+    Ok(value == "1")
 }
 
 /// `80`, or `80/tcp` as images write it.
@@ -94,6 +101,7 @@ mod tests {
             "NABLA_MEMORY=32M",
             "NABLA_PUBLISH=80,8443/tcp",
             "NABLA_SIZE_data=1G",
+            "NABLA_SYNC_data=1",
             "NABLA_MEMORY=64M",
             "NABLA_EXECUTE_HEAP=1",
             "NABLAX=1",
@@ -102,7 +110,7 @@ mod tests {
         assert_eq!(settings.memory_bytes, Some(64 << 20));
         assert_eq!(settings.publish, [80, 8443]);
         assert_eq!(settings.sizes["data"], 1 << 30);
-        assert!(settings.execute_heap);
+        assert!(settings.execute_heap && settings.sync["data"]);
         assert_eq!(settings.environment, ["PATH=/bin", "NABLAX=1"]);
     }
 
@@ -117,6 +125,7 @@ mod tests {
             ("NABLA_SIZE_data=513", "multiple of 512"),
             ("NABLA_SIZE_data=0", "multiple of 512"),
             ("NABLA_EXECUTE_HEAP=yes", "0 or 1"),
+            ("NABLA_SYNC_data=yes", "0 or 1"),
             ("NABLA_MEM=1", "NABLA_MEM=1"),
             ("NABLA_", "there are MEMORY"),
         ] {

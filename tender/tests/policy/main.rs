@@ -230,7 +230,7 @@ fn a_policy_names_what_it_pins() {
         "  from            the instruction before 0x100012\n",
         "  read            fd = net:d0\n",
         "  write           fd = console\n",
-        "  ppoll           nfds <= 1, sigmask = NULL\n",
+        "  ppoll           nfds <= 2, sigmask = NULL\n",
         "  pwrite64        fd = block:d1, length <= 4096, offset <= capacity - 4096\n",
         "  exit_group\n",
     ] {
@@ -240,6 +240,16 @@ fn a_policy_names_what_it_pins() {
         guest.policy().summary(),
         "7 system calls: read, write, ppoll, pread64, pwrite64, clock_gettime, exit_group"
     );
+}
+
+/// To be asked to end takes no call and no rule: one descriptor more may be waited for.
+#[test]
+fn an_end_in_order_changes_one_number() {
+    let of = |features| Guest { devices: vec![Device::Net], ..full(features) }.policy().to_string();
+    let without = Features::ALL.without(Features::SHUTDOWN);
+    assert_eq!(of(Features::ALL).replace("nfds <= 2", "nfds <= 1"), of(without));
+    assert_eq!(of(Features::SHUTDOWN), of(Features::NONE), "without ppoll there is none");
+    assert_eq!(of(Features::ENVIRONMENT), of(Features::NONE));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub const NEEDS: [Need; 4] = [
 
 /// Its first process.
 const SCRIPT: &str = include_str!("sandbox.sh");
+/// What the names of all sandboxes begin with, before the process id of their suite.
+const PREFIX: &str = "nabla-suite-";
 /// How long what was killed may take to leave its cgroup.
 const LEAVE_TIME_OUT: Duration = Duration::from_secs(10);
 
@@ -50,9 +52,10 @@ impl Sandbox {
     /// # Errors
     /// If a namespace or a mount is refused.
     pub fn new() -> Result<Self> {
+        sweep();
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("nabla-suite-{}-{count}", std::process::id());
+        let name = format!("{PREFIX}{}-{count}", std::process::id());
         let folder = TempDir::with_prefix("nabla-oci-")?;
         // Engines of other users look into it.
         fs::set_permissions(&folder, Permissions::from_mode(0o755))?;
@@ -191,13 +194,7 @@ impl Sandbox {
 
     /// The sandbox's cgroups, over all hierarchies, the deepest first.
     pub fn cgroups(&self) -> Vec<PathBuf> {
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| {
-            let mut words = line.split(' ').skip(1);
-            let (point, kind) = (words.next()?, words.next()?);
-            kind.starts_with("cgroup").then(|| Path::new(point).join(&self.name))
-        });
-        points.flat_map(|folder| below(&folder)).collect()
+        hierarchies().iter().flat_map(|root| below(&root.join(&self.name))).collect()
     }
 }
 
@@ -220,6 +217,31 @@ pub fn succeeded(outcome: Outcome) -> Result<String> {
         bail!("{:?}: {}{}", outcome.ended, outcome.stderr, outcome.stdout);
     }
     Ok(outcome.stdout)
+}
+
+/// Where the hierarchies of cgroups are mounted.
+fn hierarchies() -> Vec<PathBuf> {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(1);
+        let (point, kind) = (words.next()?, words.next()?);
+        kind.starts_with("cgroup").then(|| point.into())
+    });
+    points.collect()
+}
+
+/// Removes the cgroups of suites that were killed, whose sandboxes have ended with them.
+fn sweep() {
+    let entries = hierarchies().into_iter().filter_map(|root| fs::read_dir(root).ok()).flatten();
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let suite = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let process = suite.and_then(|rest| rest.split_once('-')).map(|(process, _)| process);
+        if process.is_some_and(|process| !Path::new("/proc").join(process).exists()) {
+            // One that is in use after all is refused.
+            below(&entry.path()).iter().for_each(|group| drop(fs::remove_dir(group)));
+        }
+    }
 }
 
 /// A folder and all below it, the deepest first; nothing if it is not there.

@@ -4,15 +4,15 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
 use super::bundle::Contents;
 use super::stage::{self, ID_PREFIX};
 use super::view::{Hidden, View};
-use crate::app::App;
+use crate::app::{App, Starter};
 use crate::bench::candidate::{Candidate, on_path};
 use crate::bench::http::page;
-use crate::cargo::{self, Profile};
+use crate::cargo::Profile;
 use crate::image;
 use crate::packages::Workspace;
 
@@ -104,7 +104,7 @@ impl Runtime {
     /// If it is not there, or something does not build.
     pub(super) fn find(kind: Kind, ours: &Workspace, folder: &Path, state: &Path) -> Result<Self> {
         let (program, contents) = match kind {
-            Kind::Runnc => (build(ours)?, unikernel(ours, folder)?),
+            Kind::Runnc => (Starter::Runnc.build(ours)?, unikernel(ours, folder)?),
             _ => {
                 let program = on_path(kind.name());
                 let program = program.with_context(|| format!("{} is not on PATH", kind.name()))?;
@@ -165,15 +165,6 @@ impl Runtime {
 fn id(name: &OsStr) -> Option<&str> {
     let id = name.to_str()?.split(['_', '.']).next()?;
     id.starts_with(ID_PREFIX).then_some(id)
-}
-
-/// Builds our runtime.
-fn build(ours: &Workspace) -> Result<PathBuf> {
-    let name = Kind::Runnc.name();
-    let is_there = ours.packages.iter().any(|package| package.name == name);
-    ensure!(is_there, "there is no package {name} in this tree");
-    cargo::build_static(&ours.root, name)?;
-    Ok(ours.binaries(Profile::Release).join(name))
 }
 
 /// Builds the web server and a site of the page that the other server has as well.
