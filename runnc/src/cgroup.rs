@@ -1,22 +1,43 @@
 //! A container's control group, by libcgroups: version 1, version 2, or both at once.
 
-use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use libcgroups::common::{
-    AnyCgroupManager, CgroupConfig, CgroupManager, ControllerOpt, FreezerState,
-    create_cgroup_manager,
+    AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, FreezerState,
+    create_cgroup_manager, get_cgroup_setup,
 };
 use libcgroups::stats::Stats;
 use libcontainer::oci_spec::runtime::LinuxResources;
+use std::path::{Path, PathBuf};
 
-use crate::container::Record;
-use crate::process;
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::{AccessFlags, access};
 
-/// How long killed processes may take to be gone. One that waits for a disk takes long.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::container::{Record, is_rootless};
+
+/// Where control groups are mounted.
+const ROOT: &str = "/sys/fs/cgroup";
+
+/// Hides control groups of version 1 from this process and what it forks, where this user may not make any: the
+/// container then stays in those of its starter, as runc has it. Version 2 can be delegated.
+///
+/// # Errors
+/// If they cannot be hidden.
+pub(crate) fn hide_what_is_not_ours() -> Result<()> {
+    let is_version_1 = matches!(get_cgroup_setup(), Ok(CgroupSetup::Legacy | CgroupSetup::Hybrid));
+    let may = || access(Path::new(ROOT).join("devices").as_path(), AccessFlags::W_OK).is_ok();
+    if !is_version_1 || !is_rootless() || may() {
+        return Ok(());
+    }
+    let none = None::<&str>;
+    let hidden = unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
+        .and_then(|()| mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none));
+    hidden.context(
+        "control groups of version 1 are the host's; an engine's user namespace, such as rootless podman's, \
+         or version 2 is needed",
+    )
+}
 
 /// A control group.
 pub(crate) struct Cgroup {
@@ -76,27 +97,6 @@ impl Cgroup {
     /// If the host does not tell.
     pub(crate) fn stats(&self) -> Result<Stats> {
         self.manager.stats().context("cannot read what the control group has used")
-    }
-
-    /// Kills all processes in it and waits until they are gone.
-    ///
-    /// # Errors
-    /// If they do not go.
-    pub(crate) fn kill(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut pause = Duration::from_micros(200);
-        loop {
-            let pids = self.pids();
-            if pids.is_empty() {
-                return Ok(());
-            }
-            pids.iter().for_each(|&pid| process::kill(pid));
-            // One that is frozen dies when it thaws.
-            let _ = self.freeze(false);
-            ensure!(Instant::now() < deadline, "processes {pids:?} do not end");
-            thread::sleep(pause);
-            pause = (pause * 2).min(Duration::from_millis(20));
-        }
     }
 
     /// Removes it, which must be empty.

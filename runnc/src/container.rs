@@ -17,7 +17,7 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -94,7 +94,7 @@ impl Store {
     pub(crate) fn new(global: &Global) -> Result<Self> {
         let root = match &global.root {
             Some(root) => root.clone(),
-            None if geteuid().is_root() => PathBuf::from("/run/runnc"),
+            None if !is_rootless() => PathBuf::from("/run/runnc"),
             None => {
                 let runtime = std::env::var_os("XDG_RUNTIME_DIR")
                     .context("where to keep states? --root DIR, or set XDG_RUNTIME_DIR")?;
@@ -204,6 +204,7 @@ fn read_record(dir: &Path) -> Result<Option<Record>> {
     }
 }
 
+const LOCK: &str = "lock";
 const RECORD: &str = "record.json";
 const PENDING: &str = "pending";
 const PAUSED: &str = "paused";
@@ -352,10 +353,25 @@ impl Container {
         }
     }
 
+    /// The processes that an interrupted `create` has left: they hold the lock's file open, as it did.
+    pub(crate) fn remains(&self) -> Vec<i32> {
+        let Ok(lock) = fs::metadata(self.dir.join(LOCK)) else { return Vec::new() };
+        let is_lock = |path: PathBuf| {
+            fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (lock.dev(), lock.ino()))
+        };
+        let holds = |pid: &i32| {
+            let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
+            descriptors.is_ok_and(|all| all.flatten().any(|one| is_lock(one.path())))
+        };
+        let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        numbers.filter(|&pid| pid != std::process::id() as i32).filter(holds).collect()
+    }
+
     /// Waits until no other call works on the container. The lock is this process's alone: what it forks
     /// does not hold it.
     fn lock(&mut self) -> Result<()> {
-        let path = self.dir.join("lock");
+        let path = self.dir.join(LOCK);
         let open = || File::options().create(true).truncate(false).write(true).open(&path);
         let file = match open() {
             Err(error) if error.kind() == ErrorKind::NotFound => {
@@ -377,7 +393,7 @@ impl Container {
     }
 
     fn is_locked(&self) -> bool {
-        let Ok(file) = File::options().write(true).open(self.dir.join("lock")) else {
+        let Ok(file) = File::options().write(true).open(self.dir.join(LOCK)) else {
             return false;
         };
         let mut question = whole(libc::F_WRLCK);
@@ -394,6 +410,14 @@ fn whole(kind: libc::c_int) -> libc::flock {
         l_len: 0,
         l_pid: 0,
     }
+}
+
+/// Whether this is not the host's root: another user, or root of a user namespace.
+pub(crate) fn is_rootless() -> bool {
+    // All numbers there are, as they are, is what the first namespace has.
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_first = map.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    !geteuid().is_root() || !is_first
 }
 
 fn owner_name(uid: u32) -> String {

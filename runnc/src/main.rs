@@ -6,12 +6,14 @@
 //! | [`cli`] | the command line |
 //! | [`command`] | one file for each verb |
 //! | [`container`] | what is known of a container between two calls, and what it is doing now |
+//! | [`bundle`] | a bundle's configuration, and what libcontainer is given of it |
 //! | [`cgroup`] | its control group |
 //! | [`plan`] | how `start` and the waiting container speak with each other |
 //! | [`network`] | the container's network, handed to the guest |
 //! | [`init`] | inside of the container: from an entrypoint to a guest |
 //! | [`log`] | what engines read when something went wrong |
 
+mod bundle;
 mod cgroup;
 mod cli;
 mod command;

@@ -47,7 +47,7 @@ impl Process {
     }
 }
 
-/// Kills a process whatever it is, as one of a control group of ours.
+/// Kills a process that is one of a container's now.
 pub(crate) fn kill(pid: i32) {
     // One that has ended meanwhile needs no signal.
     let _ = nix::sys::signal::kill(Pid::from_raw(pid), Signal::SIGKILL);

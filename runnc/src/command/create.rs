@@ -6,22 +6,19 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use libcontainer::container::builder::ContainerBuilder;
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Spec};
 use libcontainer::syscall::syscall::SyscallType;
 use liboci_cli::Create;
 use nix::unistd::geteuid;
 
-use crate::cgroup::Cgroup;
+use crate::bundle::Bundle;
+use crate::cgroup::{self, Cgroup};
 use crate::cli::Global;
 use crate::command::delete;
 use crate::container::{Container, Record, Store, rfc3339};
 use crate::init::{REASON, Unikernel};
 use crate::process::Process;
-
-/// Longer configurations are refused.
-const CONFIG_MAX_BYTES: u64 = 16 << 20;
 
 /// What `create` and `run` have in common.
 pub(super) struct Request<'a> {
@@ -54,24 +51,23 @@ pub(super) fn main(store: &Store, global: &Global, words: &Create) -> Result<Con
 
 /// Makes the container, or leaves nothing of it.
 pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> Result<Container> {
-    let bundle = fs::canonicalize(request.bundle)
-        .with_context(|| format!("cannot find the bundle {}", request.bundle.display()))?;
-    let spec = read_spec(&bundle)?;
+    let bundle = Bundle::read(request.bundle)?;
+    let spec = &bundle.spec;
     let record = Record {
         id: request.id.to_owned(),
-        rootfs: rootfs(&spec, &bundle)?,
-        bundle,
+        bundle: bundle.dir.clone(),
+        rootfs: bundle.rootfs()?,
         created: rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         owner: geteuid().as_raw(),
         annotations: spec.annotations().clone().unwrap_or_default(),
-        cgroup_path: cgroup_path(&spec, request.id)?,
+        cgroup_path: bundle.cgroup_path(request.id)?,
         systemd: global.systemd_cgroup,
-        netns: netns(&spec),
+        netns: bundle.netns(),
         hooks: spec.hooks().clone(),
         init: None,
     };
     let mut container = store.add(request.id)?;
-    match build(&mut container, record, request) {
+    match build(&mut container, record, &bundle, request) {
         Ok(()) => Ok(container),
         Err(error) => {
             // The first error is the one to tell.
@@ -81,7 +77,12 @@ pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> R
     }
 }
 
-fn build(container: &mut Container, record: Record, request: &Request<'_>) -> Result<()> {
+fn build(
+    container: &mut Container,
+    record: Record,
+    bundle: &Bundle,
+    request: &Request<'_>,
+) -> Result<()> {
     let others = Cgroup::of(&record)?.pids();
     ensure!(
         others.is_empty(),
@@ -92,6 +93,7 @@ fn build(container: &mut Container, record: Record, request: &Request<'_>) -> Re
     container.save(record.clone())?;
     container.set_pending()?;
     let listener = listen(container)?;
+    cgroup::hide_what_is_not_ours()?;
 
     let mut builder = ContainerBuilder::new(request.id.to_owned(), SyscallType::default())
         .with_root_path(container.dir())?
@@ -103,7 +105,7 @@ fn build(container: &mut Container, record: Record, request: &Request<'_>) -> Re
     // They are what they are; libcontainer would else take its own idea of them.
     (builder.stdin, builder.stdout, builder.stderr) = (None, None, None);
     let made = builder
-        .as_init(&record.bundle)
+        .as_init(bundle.for_libcontainer(container.dir(), &record.cgroup_path)?)
         .with_systemd(record.systemd)
         .with_detach(request.detached)
         .with_no_pivot(request.no_pivot)
@@ -140,43 +142,4 @@ fn listen(container: &Container) -> Result<UnixListener> {
     let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
     UnixListener::bind(path)
         .with_context(|| format!("cannot make {}", container.socket().display()))
-}
-
-fn read_spec(bundle: &Path) -> Result<Spec> {
-    let path = bundle.join("config.json");
-    let size =
-        fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?.len();
-    ensure!(size <= CONFIG_MAX_BYTES, "{} is longer than {CONFIG_MAX_BYTES} bytes", path.display());
-    let spec = Spec::load(&path).map_err(anyhow::Error::from);
-    let spec = spec.with_context(|| format!("{} is no configuration", path.display()))?;
-    ensure!(
-        spec.process().is_some() && spec.linux().is_some() && spec.root().is_some(),
-        "{} lacks process, linux or root",
-        path.display()
-    );
-    Ok(spec)
-}
-
-fn rootfs(spec: &Spec, bundle: &Path) -> Result<PathBuf> {
-    let root = spec.root().as_ref().context("the configuration has no root")?;
-    let path = bundle.join(root.path());
-    fs::canonicalize(&path).with_context(|| format!("cannot find the root {}", path.display()))
-}
-
-/// Whatever is in the control group ends with the container, so it must not be one of all.
-fn cgroup_path(spec: &Spec, id: &str) -> Result<PathBuf> {
-    let given = spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-    let path = libcontainer::utils::get_cgroup_path(&given, id);
-    let is_someones = path.components().any(|part| matches!(part, std::path::Component::Normal(_)));
-    let climbs = path.components().any(|part| part == std::path::Component::ParentDir);
-    if !is_someones || climbs {
-        bail!("linux.cgroupsPath '{}' names no control group of its own", path.display());
-    }
-    Ok(path)
-}
-
-fn netns(spec: &Spec) -> Option<PathBuf> {
-    let namespaces = spec.linux().as_ref()?.namespaces().as_ref()?;
-    let network = namespaces.iter().find(|one| one.typ() == LinuxNamespaceType::Network)?;
-    network.path().clone()
 }

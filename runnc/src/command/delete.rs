@@ -1,6 +1,9 @@
 //! `delete`: removes a container and all that was made for it. Each step stands alone, so that one that
 //! fails, or was done before, keeps no other from being done.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use libcontainer::container::{ContainerStatus, State};
 use liboci_cli::Delete;
@@ -8,7 +11,10 @@ use liboci_cli::Delete;
 use crate::cgroup::Cgroup;
 use crate::container::{Container, Record, Status, Store};
 use crate::log::Log;
-use crate::network;
+use crate::{network, process};
+
+/// How long killed processes may take to be gone. One that waits for a disk takes long.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The verb.
 pub(super) fn main(store: &Store, words: &Delete, log: &Log) -> Result<()> {
@@ -44,25 +50,39 @@ pub(super) fn destroy(container: &Container) -> Result<()> {
         // Nothing else was made yet.
         return container.forget();
     };
-    if let Some(init) = container.init() {
-        init.signal(libc::SIGKILL)?;
-    }
     let cgroup = Cgroup::of(record)?;
-    cgroup.kill()?;
-    wait_for_init(container);
+    end_processes(container, &cgroup)?;
     let left = network::leave(record);
     cgroup.remove()?;
     left?;
     container.forget()
 }
 
-/// Where there are no control groups, the end of the first process is the end of its namespace.
-fn wait_for_init(container: &Container) {
-    for _ in 0..1000 {
-        if container.init().is_none() {
-            return;
+/// Ends all processes of a container. Those of a `create` that was interrupted may be anywhere on their way.
+fn end_processes(container: &Container, cgroup: &Cgroup) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    let is_complete = container.known().is_some_and(|record| record.init.is_some());
+    let mut pause = Duration::from_micros(100);
+    loop {
+        let init = container.init();
+        let mut left = cgroup.pids();
+        left.extend(init.map(|init| init.pid));
+        if !is_complete {
+            left.extend(container.remains());
         }
-        std::thread::sleep(std::time::Duration::from_millis(5));
+        if left.is_empty() {
+            return Ok(());
+        }
+        left.iter().for_each(|&pid| process::kill(pid));
+        // One that is frozen dies when it thaws.
+        let _ = cgroup.freeze(false);
+        ensure!(
+            Instant::now() < deadline,
+            "processes {left:?} of container {} do not end",
+            container.id()
+        );
+        thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(20));
     }
 }
 

@@ -13,9 +13,9 @@ use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
 use crate::command::delete::hook_state;
 use crate::container::{Container, Status, Store};
 use crate::log::Log;
+use crate::network;
 use crate::plan::{self, Answer, Wish};
 use crate::process::Process;
-use crate::{cgroup::Cgroup, network};
 
 /// The verb.
 pub(super) fn main(store: &Store, id: &str, log: &Log) -> Result<()> {
@@ -34,9 +34,8 @@ pub(super) fn start(container: &Container, log: &Log) -> Result<()> {
     let record = container.record()?;
     let init = container.init().context("the container's process has ended")?;
     if let Err(error) = hand_over(container, init, log) {
-        // Its control group may hold more than its first process.
+        // What else it has started ends with it. The first error is the one to tell.
         let _ = init.signal(libc::SIGKILL);
-        let _ = Cgroup::of(record).and_then(|cgroup| cgroup.kill());
         return Err(error);
     }
     container.set_started()?;

@@ -1,0 +1,226 @@
+//! A bundle's configuration, and the form of it that libcontainer is given.
+//!
+//! A guest has no system calls by which it could see file systems of the kernel, so they are not mounted
+//! for it: that takes time at each start. What is the container's own, such as volumes, is.
+
+use std::fs;
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+
+/// Longer configurations are refused.
+const CONFIG_MAX_BYTES: u64 = 16 << 20;
+/// File systems that nobody in a container of a unikernel can look at.
+const UNSEEN: [&str; 4] = ["cgroup", "cgroup2", "mqueue", "sysfs"];
+/// Options of mounts that runc and crun know and libcontainer does not. A tmpfs with a copy of what lies
+/// below it stays empty.
+const UNKNOWN: [&str; 1] = ["tmpcopyup"];
+
+/// A bundle that was read.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    /// Its folder.
+    pub(crate) dir: PathBuf,
+    /// Its configuration.
+    pub(crate) spec: Spec,
+}
+
+impl Bundle {
+    /// Reads a bundle.
+    ///
+    /// # Errors
+    /// If it is none, or its configuration lacks what every container has.
+    pub(crate) fn read(dir: &Path) -> Result<Self> {
+        let dir = fs::canonicalize(dir)
+            .with_context(|| format!("cannot find the bundle {}", dir.display()))?;
+        let path = dir.join("config.json");
+        let cannot = || format!("cannot read {}", path.display());
+        let bytes = fs::metadata(&path).with_context(cannot)?.len();
+        ensure!(
+            bytes <= CONFIG_MAX_BYTES,
+            "{} is longer than {CONFIG_MAX_BYTES} bytes",
+            path.display()
+        );
+        let spec = Spec::load(&path).map_err(anyhow::Error::from);
+        let spec = spec.with_context(|| format!("{} is no configuration", path.display()))?;
+        ensure!(
+            spec.process().is_some() && spec.linux().is_some() && spec.root().is_some(),
+            "{} lacks process, linux or root",
+            path.display()
+        );
+        Ok(Self { dir, spec })
+    }
+
+    /// The root file system, without symbolic links.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(crate) fn rootfs(&self) -> Result<PathBuf> {
+        let root = self.spec.root().as_ref().context("the configuration has no root")?;
+        let path = self.dir.join(root.path());
+        fs::canonicalize(&path).with_context(|| format!("cannot find the root {}", path.display()))
+    }
+
+    /// The control group. Whatever is in it ends with the container, so it must not be one of all.
+    ///
+    /// # Errors
+    /// If it is.
+    pub(crate) fn cgroup_path(&self, id: &str) -> Result<PathBuf> {
+        let given = self.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
+        // systemd's form is `slice:prefix:name`.
+        let path = given.unwrap_or_else(|| PathBuf::from(format!(":runnc:{id}")));
+        let is_own = path.components().any(|part| matches!(part, Component::Normal(_)));
+        let climbs = path.components().any(|part| part == Component::ParentDir);
+        if !is_own || climbs {
+            bail!("linux.cgroupsPath '{}' names no control group of its own", path.display());
+        }
+        Ok(path)
+    }
+
+    /// The network namespace that others made for the container.
+    pub(crate) fn netns(&self) -> Option<PathBuf> {
+        let namespaces = self.spec.linux().as_ref()?.namespaces().as_ref()?;
+        let network = namespaces.iter().find(|one| one.typ() == LinuxNamespaceType::Network)?;
+        network.path().clone()
+    }
+
+    /// The bundle that libcontainer is given: this one, or one of the same meaning that is written into `dir`.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub(crate) fn for_libcontainer(&self, dir: &Path, cgroup_path: &Path) -> Result<PathBuf> {
+        // Hooks are told where the bundle is, so for them it is the real one if that can be.
+        let has_hooks = self.spec.hooks().as_ref().is_some_and(|hooks| {
+            let early = [hooks.create_runtime(), hooks.create_container(), hooks.start_container()];
+            early.into_iter().chain([hooks.prestart()]).any(Option::is_some)
+        });
+        let mounts = self.spec.mounts().as_deref().unwrap_or_default();
+        let is_complete = self.spec.linux().as_ref().is_some_and(|it| it.cgroups_path().is_some());
+        if has_hooks && is_complete && !mounts.iter().any(has_unknown) {
+            return Ok(self.dir.clone());
+        }
+        let mut spec = self.spec.clone();
+        let seen = mounts.iter().filter(|mount| !is_unseen(mount)).cloned().map(known);
+        spec.set_mounts(Some(seen.collect()));
+        let mut root = spec.root().clone().context("the configuration has no root")?;
+        root.set_path(self.rootfs()?);
+        spec.set_root(Some(root));
+        let mut linux = spec.linux().clone().context("the configuration has no linux")?;
+        linux.set_cgroups_path(Some(cgroup_path.to_owned()));
+        linux.set_seccomp(None);
+        spec.set_linux(Some(linux));
+        spec.save(dir.join("config.json")).context("cannot write the configuration")?;
+        Ok(dir.to_owned())
+    }
+}
+
+fn is_unseen(mount: &Mount) -> bool {
+    mount.typ().as_deref().is_some_and(|typ| UNSEEN.contains(&typ))
+}
+
+fn has_unknown(mount: &Mount) -> bool {
+    let options = mount.options().iter().flatten();
+    options.into_iter().any(|option| UNKNOWN.contains(&option.as_str()))
+}
+
+/// The mount without options that are not known.
+fn known(mut mount: Mount) -> Mount {
+    let options = mount.options().clone().unwrap_or_default().into_iter();
+    let options = options.filter(|option| !UNKNOWN.contains(&option.as_str()));
+    let options = options.collect();
+    mount.set_options(Some(options));
+    mount
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    fn bundle(changes: &Value) -> (TempDir, Result<Bundle>) {
+        let mut config = json!({
+            "ociVersion": "1.0.2",
+            "process": { "cwd": "/", "args": ["/a"], "user": { "uid": 0, "gid": 0 } },
+            "root": { "path": "rootfs" },
+            "linux": { "cgroupsPath": "/a/b", "seccomp": { "defaultAction": "SCMP_ACT_ERRNO" } },
+            "mounts": [
+                { "destination": "/proc", "type": "proc", "source": "proc" },
+                { "destination": "/sys", "type": "sysfs", "source": "sysfs", "options": ["ro"] },
+                { "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup" },
+                { "destination": "/run", "type": "tmpfs", "source": "tmpfs", "options": ["rw", "tmpcopyup"] },
+                { "destination": "/data", "type": "bind", "source": "/srv", "options": ["rbind", "ro"] },
+            ],
+        });
+        for (key, value) in changes.as_object().unwrap() {
+            config[key] = value.clone();
+        }
+        let dir = TempDir::new().unwrap();
+        fs::create_dir(dir.path().join("rootfs")).unwrap();
+        fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+        let bundle = Bundle::read(dir.path());
+        (dir, bundle)
+    }
+
+    #[test]
+    fn what_a_guest_cannot_see_is_not_mounted() {
+        let (dir, bundle) = bundle(&json!({}));
+        let bundle = bundle.unwrap();
+        let other = TempDir::new().unwrap();
+        let written = bundle.for_libcontainer(other.path(), Path::new("/a/b")).unwrap();
+        assert_eq!(written, other.path());
+        let spec = Bundle::read(&written).unwrap().spec;
+        let mounts = spec.mounts().as_ref().unwrap();
+        let places: Vec<_> = mounts.iter().map(|it| it.destination().to_str().unwrap()).collect();
+        assert_eq!(places, ["/proc", "/run", "/data"]);
+        assert_eq!(mounts[1].options().as_deref(), Some(&["rw".to_owned()][..]));
+        let rootfs = fs::canonicalize(dir.path().join("rootfs")).unwrap();
+        assert_eq!(*spec.root().as_ref().unwrap().path(), rootfs);
+        assert!(spec.linux().as_ref().unwrap().seccomp().is_none());
+    }
+
+    #[test]
+    fn hooks_are_told_of_the_real_bundle_if_that_can_be() {
+        let hooks = json!({ "createRuntime": [{ "path": "/bin/true" }] });
+        let other = TempDir::new().unwrap();
+        let (dir, with_unknown) = bundle(&json!({ "hooks": hooks }));
+        let given = |bundle: &Result<Bundle>| {
+            let bundle = bundle.as_ref().unwrap();
+            bundle.for_libcontainer(other.path(), Path::new("/a/b")).unwrap()
+        };
+        assert_eq!(given(&with_unknown), other.path());
+        drop(dir);
+        let (dir, plain) = bundle(&json!({ "hooks": hooks, "mounts": [] }));
+        assert_eq!(given(&plain), fs::canonicalize(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn a_control_group_of_all_is_refused() {
+        for (path, is_own) in [
+            ("/", false),
+            ("", false),
+            ("/a/../..", false),
+            ("..", false),
+            ("/a", true),
+            ("machine.slice:libpod:abc", true),
+        ] {
+            let (_dir, bundle) = bundle(&json!({ "linux": { "cgroupsPath": path } }));
+            assert_eq!(bundle.unwrap().cgroup_path("id").is_ok(), is_own, "{path}");
+        }
+        let (_dir, bundle) = bundle(&json!({ "linux": {} }));
+        assert_eq!(bundle.unwrap().cgroup_path("id").unwrap(), Path::new(":runnc:id"));
+    }
+
+    #[test]
+    fn what_is_no_configuration_is_refused() {
+        for changes in [json!({ "root": null }), json!({ "linux": null }), json!({ "process": 1 })]
+        {
+            let (_dir, bundle) = bundle(&changes);
+            assert!(bundle.unwrap_err().to_string().contains("config.json"), "{changes}");
+        }
+        let empty = TempDir::new().unwrap();
+        assert!(Bundle::read(empty.path()).unwrap_err().to_string().contains("cannot read"));
+    }
+}
