@@ -1,6 +1,6 @@
 //! Joins the network of this namespace for one device and becomes a program that uses it, to try it by hand:
 //! `ip netns exec NAME joined CONTAINER DEVICE tender --net:DEVICE=@TAP --net-mac:DEVICE=@MAC -- KERNEL`. What the guest
-//! is told is appended. With the word `leave` in place of the device, it leaves.
+//! is told is appended. `DEVICE,plain` is without virtio-net headers. With the word `leave` in place of the device, it leaves.
 
 use std::error::Error;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     if device == "leave" {
         return Ok(leave(container)?);
     }
-    let devices = [Device { name: device, headers: true }];
+    let (device, headers) = match device.strip_suffix(",plain") {
+        Some(device) => (device, false),
+        None => (device.as_str(), true),
+    };
+    let devices = [Device { name: device, headers }];
     let joined = join(&Request { container, devices: &devices })?.remove(0);
     let told = arguments(&joined, &[]);
     let mac = joined.mac.map(|byte| format!("{byte:02x}")).join(":");
