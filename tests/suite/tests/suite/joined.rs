@@ -183,7 +183,7 @@ fn transfer(binaries: &Binaries, abi: Abi, mtu: u32) -> Result<()> {
     let folder = TempDir::new()?;
     let joined = pair.join("c", abi == Abi::Extended)?;
     let kernel = abi.kernel(binaries.guest("net-echo"), &folder)?;
-    // Jumbo frames in 16 MB leave too little for windows: the same bytes take half a minute.
+    // With 16 MB and plain jumbo frames the same bytes take half a minute.
     let run = Run::new(binaries, kernel).option("--mem=32");
     let mut running = pair.start(run, joined)?;
     running.line_with("echo on 10.0.0.2/24")?;
