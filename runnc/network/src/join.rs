@@ -145,7 +145,6 @@ fn join_one(
             links::add(netlink, interface, &tap, taps, hash(request.container))?;
         }
     }
-    interface::set_up(netlink, tap.index)?;
     taps.push(tap);
     Ok(Joined {
         device: device.name.to_owned(),

@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use crate::Error;
 use crate::filter::program::{DROP_ALL, DROP_IPV4_ANSWERS, DROP_IPV6_ANSWERS};
 use crate::filter::{self, Filters, Link};
-use crate::interface::Interface;
+use crate::interface::{self, Interface};
 use crate::netlink::Netlink;
 
 /// Filters of ours on interfaces: behind those of others that were made with a preference by hand, and before those whose
@@ -26,7 +26,8 @@ fn alive(filters: &Filters, taps: &[Interface]) -> Vec<Link> {
     filters.links.iter().filter(is_there).copied().collect()
 }
 
-/// Links a new TAP, which is not up yet, with an interface. `taps` are all others of ours in the namespace.
+/// Links a new TAP with an interface, and sets it up in between: nothing that a guest sends reaches the host's stack, and
+/// nothing is sent to a TAP that is down. `taps` are all others of ours in the namespace.
 pub(crate) fn add(
     netlink: &mut Netlink,
     interface: &Interface,
@@ -46,6 +47,7 @@ pub(crate) fn add(
     }
     let out = Link { preference: LINK, owner, target: interface.index, copies: false };
     filter::put_link(netlink, tap, &out)?;
+    interface::set_up(netlink, tap.index)?;
     let (preference, copies) =
         place(&filters, &links).ok_or_else(|| Error::TooManyGuests(interface.name.clone()))?;
     let new = Link { preference, owner, target: tap.index, copies };
@@ -54,10 +56,11 @@ pub(crate) fn add(
     settle(netlink, interface, &filters, links)
 }
 
-/// Lets nothing out of a new TAP that is linked with no interface.
+/// Lets nothing out of a new TAP that is linked with no interface, and sets it up.
 pub(crate) fn seal(netlink: &mut Netlink, tap: &Interface) -> Result<(), Error> {
     filter::add_qdisc(netlink, tap)?;
-    filter::put_program(netlink, tap, LINK, filter::ALL, &DROP_ALL)
+    filter::put_program(netlink, tap, LINK, filter::ALL, &DROP_ALL)?;
+    interface::set_up(netlink, tap.index)
 }
 
 /// Takes away an owner's filters on an interface, and those whose TAPs are gone.

@@ -171,7 +171,7 @@ fn advertised(binaries: &Binaries) -> Result<()> {
 fn wrong_setting(binaries: &Binaries) -> Result<()> {
     for (setting, words) in [
         ("--ipv6=2001:db8::2", "is no address with a prefix length"),
-        ("--route=10.1.0.0/16", "is no network and router"),
+        ("--route=10.1.0.0", "is no network and router"),
         ("--dns=resolver", "is no address of a name server"),
     ] {
         let outcome = Run::new(binaries, binaries.guest("net-echo"))

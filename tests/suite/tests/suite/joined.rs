@@ -36,6 +36,8 @@ pub(crate) fn cases() -> Vec<Case> {
         Case::new("joined::a single address and a router outside of it", router_outside)
             .with_needs(NEEDS),
         Case::new("joined::two guests share an address", two_guests).with_needs(NEEDS),
+        Case::new("joined::a transfer outlasts others that come and go", others_come_and_go)
+            .with_needs(NEEDS),
     ]
 }
 
@@ -181,7 +183,9 @@ fn transfer(binaries: &Binaries, abi: Abi, mtu: u32) -> Result<()> {
     let folder = TempDir::new()?;
     let joined = pair.join("c", abi == Abi::Extended)?;
     let kernel = abi.kernel(binaries.guest("net-echo"), &folder)?;
-    let mut running = pair.start(Run::new(binaries, kernel), joined)?;
+    // With 16 MB and plain jumbo frames the same bytes take half a minute.
+    let run = Run::new(binaries, kernel).option("--mem=32");
+    let mut running = pair.start(run, joined)?;
     running.line_with("echo on 10.0.0.2/24")?;
     for address in ["10.0.0.2", "2001:db8::2"] {
         pair.client("echo", address)?;
@@ -255,5 +259,32 @@ fn two_guests(binaries: &Binaries) -> Result<()> {
     pair.client("refused", "10.0.0.2")?;
     stop(pages)?;
     pair.leave("pages")?;
+    pair.check_clean()
+}
+
+fn others_come_and_go(binaries: &Binaries) -> Result<()> {
+    let commands = ["in addr add 10.0.0.2/24 dev eth0", "out addr add 10.0.0.1/24 dev peer"];
+    let pair = Pair::new("others", &commands)?;
+    // The first one's filter stands last, the next one's before it, and the first goes while it runs.
+    let first = pair.join("first", true)?;
+    let joined = pair.join("echo", true)?;
+    let mut echo = pair.start(Run::new(binaries, binaries.guest("net-echo")), joined)?;
+    echo.line_with("echo on")?;
+    thread::scope(|scope| {
+        let transfers = scope.spawn(|| (0..3).try_for_each(|_| pair.client("echo", "10.0.0.2")));
+        drop(first);
+        for number in 0.. {
+            let other = pair.join(&format!("other {number}"), number % 2 == 0)?;
+            pair.leave(if number == 0 { "first" } else { "nobody" })?;
+            drop(other);
+            pair.leave(&format!("other {number}"))?;
+            if transfers.is_finished() {
+                break;
+            }
+        }
+        transfers.join().ok().context("the client panicked")?
+    })?;
+    stop(echo)?;
+    pair.leave("echo")?;
     pair.check_clean()
 }
