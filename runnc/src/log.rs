@@ -45,7 +45,7 @@ impl Log {
 
     /// Tells of something that is no failure of the command.
     pub(crate) fn warn(&self, message: &str) {
-        self.write("warning", &tender::message::one_line(message).to_string());
+        self.write("warning", tender::message::one_line(message).as_ref());
     }
 
     fn write(&self, level: &str, message: &str) {
@@ -83,7 +83,7 @@ impl Subscriber for Details {
         event.record(&mut text);
         if let Ok(log) = self.log.lock() {
             // Its errors come back to the caller, who tells the one that counts.
-            log.write("debug", &tender::message::one_line(&text.0).to_string());
+            log.write("debug", tender::message::one_line(&text.0).as_ref());
         }
     }
 

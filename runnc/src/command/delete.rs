@@ -33,10 +33,10 @@ pub(super) fn main(store: &Store, words: &Delete, log: &Log) -> Result<()> {
         status.name()
     );
     destroy(&container)?;
-    if let Some(record) = container.known() {
-        if let Err(error) = run_poststop_hooks(record) {
-            log.warn(&format!("{error:#}"));
-        }
+    if let Some(record) = container.known()
+        && let Err(error) = run_poststop_hooks(record)
+    {
+        log.warn(&format!("{error:#}"));
     }
     Ok(())
 }
