@@ -66,10 +66,13 @@ impl Bundle {
     ///
     /// # Errors
     /// If it is.
-    pub(crate) fn cgroup_path(&self, id: &str) -> Result<PathBuf> {
+    pub(crate) fn cgroup_path(&self, id: &str, systemd: bool) -> Result<PathBuf> {
         let given = self.spec.linux().as_ref().and_then(|linux| linux.cgroups_path().clone());
-        // systemd's form is `slice:prefix:name`.
-        let path = given.unwrap_or_else(|| PathBuf::from(format!(":runnc:{id}")));
+        let path = given.unwrap_or_else(|| match systemd {
+            // `slice:prefix:name`
+            true => PathBuf::from(format!(":runnc:{id}")),
+            false => PathBuf::from(format!("/runnc-{id}")),
+        });
         let is_own = path.components().any(|part| matches!(part, Component::Normal(_)));
         let climbs = path.components().any(|part| part == Component::ParentDir);
         if !is_own || climbs {
@@ -207,10 +210,12 @@ mod tests {
             ("machine.slice:libpod:abc", true),
         ] {
             let (_dir, bundle) = bundle(&json!({ "linux": { "cgroupsPath": path } }));
-            assert_eq!(bundle.unwrap().cgroup_path("id").is_ok(), is_own, "{path}");
+            assert_eq!(bundle.unwrap().cgroup_path("id", true).is_ok(), is_own, "{path}");
         }
         let (_dir, bundle) = bundle(&json!({ "linux": {} }));
-        assert_eq!(bundle.unwrap().cgroup_path("id").unwrap(), Path::new(":runnc:id"));
+        let bundle = bundle.unwrap();
+        assert_eq!(bundle.cgroup_path("id", true).unwrap(), Path::new(":runnc:id"));
+        assert_eq!(bundle.cgroup_path("id", false).unwrap(), Path::new("/runnc-id"));
     }
 
     #[test]

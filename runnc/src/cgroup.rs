@@ -18,24 +18,28 @@ use crate::container::{Record, is_rootless};
 /// Where control groups are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Hides control groups of version 1 from this process and what it forks, where this user may not make any: the
-/// container then stays in those of its starter, as runc has it. Version 2 can be delegated.
+/// Shows this process, and what it forks, version 2 of control groups only, where this user may make none of
+/// version 1: with version 2, a container that may have none of its own stays in that of its starter.
 ///
 /// # Errors
-/// If they cannot be hidden.
+/// If the host's cannot be covered.
 pub(crate) fn hide_what_is_not_ours() -> Result<()> {
     let is_version_1 = matches!(get_cgroup_setup(), Ok(CgroupSetup::Legacy | CgroupSetup::Hybrid));
-    let may = || access(Path::new(ROOT).join("devices").as_path(), AccessFlags::W_OK).is_ok();
+    let may = || access(&Path::new(ROOT).join("devices"), AccessFlags::W_OK).is_ok();
     if !is_version_1 || !is_rootless() || may() {
         return Ok(());
     }
-    let none = None::<&str>;
+    let (none, unified) = (None::<&str>, Path::new(ROOT).join("unified"));
     let hidden = unshare(CloneFlags::CLONE_NEWNS)
         .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
-        .and_then(|()| mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none));
+        .and_then(|()| match unified.is_dir() {
+            true => mount(Some(&unified), ROOT, none, MsFlags::MS_BIND, none),
+            false => unshare(CloneFlags::CLONE_NEWCGROUP)
+                .and_then(|()| mount(none, ROOT, Some("cgroup2"), MsFlags::empty(), none)),
+        });
     hidden.context(
-        "control groups of version 1 are the host's; an engine's user namespace, such as rootless podman's, \
-         or version 2 is needed",
+        "control groups of version 1 are the host's; an engine's user namespace, such as rootless \
+         podman's, or version 2 is needed",
     )
 }
 

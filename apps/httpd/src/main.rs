@@ -59,11 +59,17 @@ async fn main() -> Result<(), String> {
     site.keep_small_files(shares.small_files_bytes);
     let net = net::open_with("service", shares.limits()).map_err(|e| e.to_string())?;
     let mut listener = net.listen(port, BACKLOG).map_err(|e| e.to_string())?;
-    let (address, prefix_len) = net.address().await;
     let connections_max = shares.connections;
-    log::info!(
-        "listening on {address}/{prefix_len} port {port}, at most {connections_max} connections"
-    );
+    // Apart, as there may never be an address, and the wish to end must be heard all the same.
+    guest_rt::spawn({
+        let net = net.clone();
+        async move {
+            let (address, prefix_len) = net.address().await;
+            log::info!(
+                "listening on {address}/{prefix_len} port {port}, at most {connections_max} connections"
+            );
+        }
+    });
 
     let config = Config {
         connections_max,

@@ -64,11 +64,14 @@ async fn main() -> Result<(), String> {
             spawn_socket(&net, service, &pattern)?;
         }
     }
-    let (address, prefix_len) = net.address().await;
-    for service in Service::ALL {
-        log::info!("{} on {address}/{prefix_len} port {}", service.name(), service.port());
-    }
-    log::info!("at most {connections_max} connections, {buffer_bytes} B buffered each way");
+    // Apart, as there may never be an address, and the wish to end must be heard all the same.
+    guest_rt::spawn(async move {
+        let (address, prefix_len) = net.address().await;
+        for service in Service::ALL {
+            log::info!("{} on {address}/{prefix_len} port {}", service.name(), service.port());
+        }
+        log::info!("at most {connections_max} connections, {buffer_bytes} B buffered each way");
+    });
     // What is echoed and discarded here is nobody's to wait for.
     task::shutdown().await;
     log::info!("asked to end: the end");

@@ -65,8 +65,11 @@ async fn main() -> Result<(), String> {
     let net = net::open_with("service", limits(&config, heap_bytes)).map_err(|e| e.to_string())?;
     let server = open_server(config, arguments)?;
     let listener = net.listen(port, BACKLOG).map_err(|e| e.to_string())?;
-    let (address, prefix_len) = net.address().await;
-    log::info!("listening on {address}/{prefix_len} port {port}");
+    // Apart, as there may never be an address, and the wish to end must be heard all the same.
+    guest_rt::spawn(async move {
+        let (address, prefix_len) = net.address().await;
+        log::info!("listening on {address}/{prefix_len} port {port}");
+    });
 
     let server = Rc::new(server);
     guest_rt::spawn(accept(listener, Rc::clone(&server)));

@@ -60,7 +60,7 @@ pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> R
         created: rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()),
         owner: geteuid().as_raw(),
         annotations: spec.annotations().clone().unwrap_or_default(),
-        cgroup_path: bundle.cgroup_path(request.id)?,
+        cgroup_path: bundle.cgroup_path(request.id, global.systemd_cgroup)?,
         systemd: global.systemd_cgroup,
         netns: bundle.netns(),
         hooks: spec.hooks().clone(),
