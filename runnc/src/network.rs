@@ -16,8 +16,8 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
-use crate::container::Record;
-use crate::plan::{self, Attachment, Plan, Wish};
+use crate::container::{Record, is_rootless};
+use crate::plan::{self, Attachment, Plan, Way, Wish};
 use crate::process::Process;
 
 /// Longer reasons are cut.
@@ -28,15 +28,22 @@ const REASON_MAX_BYTES: u64 = 4096;
 /// # Errors
 /// If it cannot be made, or the container is gone.
 pub(crate) fn join(record: &Record, init: Process, wish: &Wish, stream: &UnixStream) -> Result<()> {
+    // The interfaces of the host are the host's.
     if wish.networks.is_empty() || is_own_namespace(init)? {
-        // The interfaces of the host are the host's.
         return send_gateways(wish, stream, None);
     }
-    match in_namespace(init, || join_here(&record.id, wish, stream))? {
-        Ok(()) => Ok(()),
-        // The container waits for a plan still.
-        Err(Failure { may_fall_back: true, reason }) => send_gateways(wish, stream, Some(reason)),
-        Err(Failure { reason, .. }) => bail!(reason),
+    // Rootless engines lead published ports to the loopback interface, where only a gateway listens.
+    let gateway = is_rootless() && wish.publishes;
+    match wish.way.unwrap_or(if gateway { Way::Gateway } else { Way::Tap }) {
+        Way::Gateway => send_gateways(wish, stream, None),
+        Way::Tap => match in_namespace(init, || join_here(&record.id, wish, stream))? {
+            Ok(()) => Ok(()),
+            // The container waits for a plan still.
+            Err(Failure { may_fall_back: true, reason }) if wish.way.is_none() => {
+                send_gateways(wish, stream, Some(reason))
+            }
+            Err(Failure { reason, .. }) => bail!(reason),
+        },
     }
 }
 

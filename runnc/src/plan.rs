@@ -26,6 +26,10 @@ const DESCRIPTORS_MAX: usize = solo5_sys::manifest::MAX_ENTRIES;
 pub(crate) struct Wish {
     /// The network devices that the unikernel declares.
     pub(crate) networks: Vec<Network>,
+    /// How its image or its user wants them attached.
+    pub(crate) way: Option<Way>,
+    /// Whether it says which ports it listens on, without which a gateway leads nobody in.
+    pub(crate) publishes: bool,
     /// Whether it is a guest of ours, which takes the options of our SDK.
     pub(crate) is_ours: bool,
     /// The unikernel's arguments.
@@ -41,6 +45,15 @@ pub(crate) struct Network {
     pub(crate) name: String,
     /// Whether the unikernel takes frames with virtio-net headers.
     pub(crate) headers: bool,
+}
+
+/// A way to attach network devices.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Way {
+    /// Each to a TAP that is joined to an interface of the container.
+    Tap,
+    /// Each to a gateway, which speaks for it by sockets in the container's network namespace.
+    Gateway,
 }
 
 /// What the container gets.

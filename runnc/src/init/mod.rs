@@ -182,6 +182,8 @@ fn wish(workload: &Workload) -> Wish {
         networks: nets
             .map(|(_, device)| Network { name: device.name.to_string(), headers })
             .collect(),
+        way: workload.settings.network,
+        publishes: !workload.settings.publish.is_empty(),
         is_ours: image.request.features != Features::NONE,
         arguments: workload.arguments.clone(),
         resolv_conf: read_resolv_conf(),

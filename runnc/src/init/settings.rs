@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, bail, ensure};
 use site_image::size;
 
+use crate::plan::Way;
+
 const PREFIX: &str = "NABLA_";
 
 /// What the environment says.
@@ -15,6 +17,8 @@ pub(super) struct Settings {
     pub(super) memory_bytes: Option<u64>,
     /// `NABLA_PUBLISH`: the TCP ports that the guest listens on, for a network behind a gateway.
     pub(super) publish: Vec<u16>,
+    /// `NABLA_NETWORK=gateway` or `tap`: how the network is attached, whatever else speaks for another way.
+    pub(super) network: Option<Way>,
     /// `NABLA_SIZE_name`: bytes of a disk that is made for a block device.
     pub(super) sizes: BTreeMap<String, u64>,
     /// `NABLA_SYNC_name=1` or `0`: whether a write to that block device is on the disk when it returns.
@@ -53,6 +57,13 @@ impl Settings {
                 let ports = value.split(',').filter(|port| !port.is_empty());
                 self.publish = ports.map(port).collect::<Result<_>>()?;
             }
+            "NETWORK" => {
+                self.network = Some(match value {
+                    "gateway" => Way::Gateway,
+                    "tap" => Way::Tap,
+                    _ => bail!("it is gateway or tap"),
+                });
+            }
             "EXECUTE_HEAP" => self.execute_heap = flag(value)?,
             _ => match name.split_once('_') {
                 Some(("SIZE", device)) => {
@@ -67,7 +78,7 @@ impl Settings {
                     self.sync.insert(device.to_owned(), flag(value)?);
                 }
                 _ => bail!(
-                    "there are MEMORY, PUBLISH, SIZE_name, SYNC_name and EXECUTE_HEAP behind {PREFIX}"
+                    "there are MEMORY, NETWORK, PUBLISH, SIZE_name, SYNC_name and EXECUTE_HEAP behind {PREFIX}"
                 ),
             },
         }
@@ -102,12 +113,14 @@ mod tests {
             "NABLA_PUBLISH=80,8443/tcp",
             "NABLA_SIZE_data=1G",
             "NABLA_SYNC_data=1",
+            "NABLA_NETWORK=gateway",
             "NABLA_MEMORY=64M",
             "NABLA_EXECUTE_HEAP=1",
             "NABLAX=1",
         ])
         .unwrap();
         assert_eq!(settings.memory_bytes, Some(64 << 20));
+        assert_eq!(settings.network, Some(Way::Gateway));
         assert_eq!(settings.publish, [80, 8443]);
         assert_eq!(settings.sizes["data"], 1 << 30);
         assert!(settings.execute_heap && settings.sync["data"]);
@@ -125,6 +138,7 @@ mod tests {
             ("NABLA_SIZE_data=513", "multiple of 512"),
             ("NABLA_SIZE_data=0", "multiple of 512"),
             ("NABLA_EXECUTE_HEAP=yes", "0 or 1"),
+            ("NABLA_NETWORK=bridge", "gateway or tap"),
             ("NABLA_SYNC_data=yes", "0 or 1"),
             ("NABLA_MEM=1", "NABLA_MEM=1"),
             ("NABLA_", "there are MEMORY"),
