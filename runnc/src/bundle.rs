@@ -111,7 +111,6 @@ impl Bundle {
         spec.set_root(Some(root));
         let mut linux = spec.linux().clone().context("the configuration has no linux")?;
         linux.set_cgroups_path(Some(cgroup_path.to_owned()));
-        linux.set_seccomp(None);
         spec.set_linux(Some(linux));
         spec.save(dir.join("config.json")).context("cannot write the configuration")?;
         Ok(dir.to_owned())
@@ -181,7 +180,7 @@ mod tests {
         assert_eq!(mounts[1].options().as_deref(), Some(&["rw".to_owned()][..]));
         let rootfs = fs::canonicalize(dir.path().join("rootfs")).unwrap();
         assert_eq!(*spec.root().as_ref().unwrap().path(), rootfs);
-        assert!(spec.linux().as_ref().unwrap().seccomp().is_none());
+        assert!(spec.linux().as_ref().unwrap().seccomp().is_some());
     }
 
     #[test]

@@ -9,7 +9,9 @@
 //! | `start.sock` | where the container waits for its `start` |
 //! | `pending` | there until it was started |
 //! | `paused` | there while it is frozen |
-//! | `ID/` | libcontainer's own state |
+//! | `birth` | open in all processes that `create` has started, until they become something else |
+//! | `config.json` | the configuration that libcontainer was given, if it is not the bundle's |
+//! | `libcontainer/` | its own state |
 //!
 //! A change of state removes a file or makes an empty one, so that a full disk keeps nothing from being
 //! deleted, and what is true is asked from the process itself.
@@ -25,6 +27,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use chrono::{DateTime, SecondsFormat, Utc};
 use libcontainer::oci_spec::runtime::Hooks;
+use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
@@ -124,7 +127,7 @@ impl Store {
             made => made.with_context(cannot)?,
         }
         let mut container = Container { id: id.to_owned(), dir, record: None, lock: None };
-        match container.lock() {
+        match container.lock(true) {
             Ok(()) => Ok(container),
             Err(error) => {
                 let _ = container.forget();
@@ -139,9 +142,28 @@ impl Store {
     /// If there is none of that name, in words that engines know.
     pub(crate) fn find(&self, id: &str) -> Result<Container> {
         let dir = self.dir(id)?;
-        ensure!(dir.is_dir(), "container does not exist: {id}");
+        match fs::metadata(&dir) {
+            Ok(metadata) if metadata.is_dir() => {}
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot look at {}", dir.display()));
+            }
+            _ => bail!("container does not exist: {id}"),
+        }
         let record = read_record(&dir)?;
         Ok(Container { id: id.to_owned(), dir, record, lock: None })
+    }
+
+    /// A container whose record may be damaged, for one who wants it gone.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub(crate) fn find_remains(&self, id: &str) -> Result<Container> {
+        match self.find(id) {
+            Err(error) if !error.to_string().contains("does not exist") => {
+                Ok(Container { id: id.to_owned(), dir: self.dir(id)?, record: None, lock: None })
+            }
+            found => found,
+        }
     }
 
     /// The same, for a call that works on the container.
@@ -150,9 +172,8 @@ impl Store {
     /// If there is none, or another call works on it and does not end.
     pub(crate) fn take(&self, id: &str) -> Result<Container> {
         let mut container = self.find(id)?;
-        container.lock()?;
-        // It may have been changed, or removed, before the lock was there.
-        ensure!(container.dir.is_dir(), "container does not exist: {id}");
+        container.lock(false)?;
+        // It may have been changed before the lock was there.
         container.record = read_record(&container.dir)?;
         Ok(container)
     }
@@ -205,6 +226,7 @@ fn read_record(dir: &Path) -> Result<Option<Record>> {
 }
 
 const LOCK: &str = "lock";
+const BIRTH: &str = "birth";
 const RECORD: &str = "record.json";
 const PENDING: &str = "pending";
 const PAUSED: &str = "paused";
@@ -226,6 +248,11 @@ impl Container {
     /// Its folder.
     pub(crate) fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Where libcontainer keeps what it knows.
+    pub(crate) fn libcontainer(&self) -> PathBuf {
+        self.dir.join("libcontainer")
     }
 
     /// What `create` has noted, unless it was interrupted before.
@@ -261,6 +288,11 @@ impl Container {
         }
     }
 
+    /// Takes over what is known now.
+    pub(crate) fn update(&mut self, found: Self) {
+        self.record = found.record;
+    }
+
     /// Its first process, if that lives.
     pub(crate) fn init(&self) -> Option<Process> {
         self.known()?.init.filter(|init| init.is_alive())
@@ -271,8 +303,17 @@ impl Container {
     /// # Errors
     /// If the container is not complete.
     pub(crate) fn state(&self) -> Result<serde_json::Value> {
-        let record = self.record()?;
         let status = self.status();
+        let Some(record) = self.known() else {
+            return Ok(json!({
+                "ociVersion": OCI_VERSION,
+                "id": self.id,
+                "status": status.name(),
+                "pid": 0,
+                "bundle": "",
+                "annotations": {},
+            }));
+        };
         Ok(json!({
             "ociVersion": OCI_VERSION,
             "id": record.id,
@@ -353,15 +394,27 @@ impl Container {
         }
     }
 
-    /// The processes that an interrupted `create` has left: they hold the lock's file open, as it did.
+    /// Opens what tells the processes that `create` starts from all others.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn birth(&self) -> Result<File> {
+        let path = self.dir.join(BIRTH);
+        File::create(&path).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// The processes that an interrupted `create` has left.
     pub(crate) fn remains(&self) -> Vec<i32> {
-        let Ok(lock) = fs::metadata(self.dir.join(LOCK)) else { return Vec::new() };
-        let is_lock = |path: PathBuf| {
-            fs::metadata(path).is_ok_and(|it| (it.dev(), it.ino()) == (lock.dev(), lock.ino()))
+        let Ok(birth) = fs::metadata(self.dir.join(BIRTH)) else { return Vec::new() };
+        let is_birth = |path: PathBuf| {
+            // Its name first: to look at a file may take for ever, on a file system that is gone.
+            fs::read_link(&path).is_ok_and(|it| it.ends_with(BIRTH))
+                && fs::metadata(path)
+                    .is_ok_and(|it| (it.dev(), it.ino()) == (birth.dev(), birth.ino()))
         };
         let holds = |pid: &i32| {
             let descriptors = fs::read_dir(format!("/proc/{pid}/fd"));
-            descriptors.is_ok_and(|all| all.flatten().any(|one| is_lock(one.path())))
+            descriptors.is_ok_and(|all| all.flatten().any(|one| is_birth(one.path())))
         };
         let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
         let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -370,17 +423,26 @@ impl Container {
 
     /// Waits until no other call works on the container. The lock is this process's alone: what it forks
     /// does not hold it.
-    fn lock(&mut self) -> Result<()> {
+    fn lock(&mut self, is_new: bool) -> Result<()> {
         let path = self.dir.join(LOCK);
-        let open = || File::options().create(true).truncate(false).write(true).open(&path);
-        let file = match open() {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                bail!("container does not exist: {}", self.id)
-            }
-            file => file.with_context(|| format!("cannot open {}", path.display()))?,
-        };
+        let cannot = || format!("cannot open {}", path.display());
         let deadline = Instant::now() + PATIENCE;
-        while fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))).is_err() {
+        loop {
+            let file = match File::options().create_new(is_new).write(true).open(&path) {
+                Err(error) if error.kind() == ErrorKind::NotFound && !is_new => {
+                    bail!("container does not exist: {}", self.id)
+                }
+                file => file.with_context(cannot)?,
+            };
+            match fcntl(&file, FcntlArg::F_SETLK(&whole(libc::F_WRLCK))) {
+                // It may be the file of one that was removed meanwhile.
+                Ok(_) if is_at(&file, &path) => {
+                    self.lock = Some(file);
+                    return Ok(());
+                }
+                Ok(_) | Err(Errno::EAGAIN | Errno::EACCES) => {}
+                Err(error) => return Err(error).with_context(cannot),
+            }
             ensure!(
                 Instant::now() < deadline,
                 "another runnc works on container {} and does not end",
@@ -388,8 +450,23 @@ impl Container {
             );
             thread::sleep(Duration::from_millis(2));
         }
-        self.lock = Some(file);
-        Ok(())
+    }
+
+    /// Lets others work on it.
+    pub(crate) fn unlock(&mut self) {
+        self.lock = None;
+    }
+
+    /// The same as [`Store::take`], of a container that may be incomplete.
+    ///
+    /// # Errors
+    /// If another call works on it and does not end.
+    pub(crate) fn take_remains(&mut self) -> Result<()> {
+        match self.dir.join(LOCK).exists() {
+            true => self.lock(false),
+            // Nobody can be working on it.
+            false => Ok(()),
+        }
     }
 
     fn is_locked(&self) -> bool {
@@ -400,6 +477,13 @@ impl Container {
         let answered = fcntl(&file, FcntlArg::F_GETLK(&mut question));
         answered.is_ok() && question.l_type != libc::F_UNLCK as libc::c_short
     }
+}
+
+/// Whether an open file is the one of that name.
+fn is_at(file: &File, path: &Path) -> bool {
+    let identity = |it: fs::Metadata| (it.dev(), it.ino());
+    let there = fs::metadata(path).map(identity).ok();
+    there.is_some() && file.metadata().map(identity).ok() == there
 }
 
 fn whole(kind: libc::c_int) -> libc::flock {

@@ -5,6 +5,7 @@ use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Write};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -60,6 +61,14 @@ impl Log {
     }
 }
 
+/// Whether this process has given its log away.
+static SILENT: AtomicBool = AtomicBool::new(false);
+
+/// Nothing is written any more by this process: the descriptor's number may be another file's soon.
+pub(crate) fn be_silent() {
+    SILENT.store(true, Ordering::Relaxed);
+}
+
 /// Writes what libcontainer tells to the log. It has no use for spans.
 struct Details {
     log: Mutex<Log>,
@@ -79,6 +88,9 @@ impl Subscriber for Details {
     fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
 
     fn event(&self, event: &Event<'_>) {
+        if SILENT.load(Ordering::Relaxed) {
+            return;
+        }
         let mut text = Text(String::new());
         event.record(&mut text);
         if let Ok(log) = self.log.lock() {

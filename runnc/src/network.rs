@@ -3,7 +3,7 @@
 //! gateway speaks for the guest by sockets.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use netjoin::{Device, Joined, Request};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
+use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
@@ -53,10 +54,15 @@ pub(crate) fn join(record: &Record, init: Process, wish: &Wish, stream: &UnixStr
 /// If something is left.
 pub(crate) fn leave(record: &Record) -> Result<()> {
     let Some(path) = &record.netns else { return Ok(()) };
-    let Ok(namespace) = File::open(path) else {
+    let namespace = match File::open(path) {
         // It went first, and took all along.
-        return Ok(());
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        namespace => namespace.with_context(|| format!("cannot open {}", path.display()))?,
     };
+    // What was mounted there went first.
+    if fstatfs(&namespace).is_ok_and(|it| it.filesystem_type() != NSFS_MAGIC) {
+        return Ok(());
+    }
     if is_same_file(Path::new("/proc/self/ns/net"), path) {
         return Ok(());
     }

@@ -10,12 +10,16 @@ use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::mem;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+/// How long a side waits for the other. Images of folders may be made meanwhile.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The longest message in bytes.
 const MESSAGE_MAX_BYTES: usize = 4 << 20;
 /// The most descriptors in a message: as many as a manifest has devices.
@@ -24,6 +28,8 @@ const DESCRIPTORS_MAX: usize = solo5_sys::manifest::MAX_ENTRIES;
 /// What a container needs from outside.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Wish {
+    /// Whether it only holds namespaces for others, and gets no plan.
+    pub(crate) pauses: bool,
     /// The network devices that the unikernel declares.
     pub(crate) networks: Vec<Network>,
     /// How its image or its user wants them attached.
@@ -130,7 +136,11 @@ pub(crate) fn receive<M: DeserializeOwned>(
     let flags = MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_WAITALL;
     let mut parts = [IoSliceMut::new(&mut length)];
     let received = recvmsg::<()>(stream.as_raw_fd(), &mut parts, Some(&mut space), flags);
-    let received = received.context("cannot receive")?;
+    let received = match received {
+        Err(Errno::ECONNRESET) => return Ok(None),
+        Err(Errno::EAGAIN) => bail!("no answer came for {} seconds", PATIENCE.as_secs()),
+        received => received.context("cannot receive")?,
+    };
     let mut descriptors = Vec::new();
     for beside in received.cmsgs().context("descriptors were lost")? {
         if let ControlMessageOwned::ScmRights(numbers) = beside {

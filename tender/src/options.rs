@@ -57,6 +57,9 @@ pub struct Options {
     pub die_with_parent: bool,
     /// Whether to stay as the guest's supervisor, instead of becoming the guest.
     pub supervised: bool,
+    /// Whether the supervisor closes itself to others of its user (`PR_SET_DUMPABLE`), once what it
+    /// has started runs.
+    pub hidden: bool,
     /// Whether to put the processes into a jail; if nothing is said, where there is a gateway and the host
     /// permits it.
     pub jail: Option<Jailing>,
@@ -296,6 +299,7 @@ impl Parser {
             execute_heap: self.execute_heap.is_some(),
             die_with_parent: self.die_with_parent.is_some(),
             supervised,
+            hidden: false,
             jail,
             verbose: self.verbose.is_some(),
             devices: self.devices,

@@ -221,8 +221,10 @@ impl Prepared {
         let Some(symbols) = symbols else {
             return guest.launch(signals).map(|never| match never {});
         };
+        let hidden = guest.options.hidden;
         let launch = |guest: Guest| guest.launch(signals);
-        let (outcome, record) = supervise::run(gateways, guest, jailing, shutdown, launch, say)?;
+        let (outcome, record) =
+            supervise::run(gateways, guest, jailing, hidden, shutdown, launch, say)?;
         let report = match outcome {
             Outcome::Exited(status) => report::of_status(status),
             Outcome::Killed(signal) => {

@@ -95,6 +95,7 @@ pub(crate) fn run<G>(
     mut gateways: Vec<Gateway>,
     guest: G,
     jailing: Jailing,
+    hidden: bool,
     shutdown: Option<Shutdown>,
     launch: impl FnOnce(G) -> Result<Infallible, run::Error>,
     say: &mut dyn FnMut(&str),
@@ -129,7 +130,10 @@ pub(crate) fn run<G>(
         Started::Supervisor(child) => {
             drop(guest);
             let record = prepared.keep()?;
-            launch::strip::supervisor()?;
+            renounce_privileges()?;
+            if hidden {
+                prctl::set_dumpable(false).map_err(failed("prctl(PR_SET_DUMPABLE)"))?;
+            }
             let supervisor =
                 Supervisor { guest: child, gateways: running, signals, shutdown, asked: None };
             Ok((supervisor.wait()?, record.read()))
@@ -237,6 +241,15 @@ fn start_jailed(name: &CStr, inmate: Inmate) -> Result<Started, Error> {
             Ok(Started::Child)
         }
     }
+}
+
+/// Gives up what a process has no use for that only waits for others: capabilities and new privileges. It
+/// may signal what it has started all the same, as the owner of its namespace.
+///
+/// # Errors
+/// If the kernel refuses.
+pub fn renounce_privileges() -> Result<(), launch::Error> {
+    launch::strip::supervisor()
 }
 
 fn die_with_supervisor() -> Result<(), Error> {

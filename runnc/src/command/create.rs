@@ -18,6 +18,7 @@ use crate::cli::Global;
 use crate::command::delete;
 use crate::container::{Container, Record, Store, rfc3339};
 use crate::init::{REASON, Unikernel};
+use crate::log::Log;
 use crate::process::Process;
 
 /// What `create` and `run` have in common.
@@ -33,7 +34,7 @@ pub(super) struct Request<'a> {
 }
 
 /// The verb.
-pub(super) fn main(store: &Store, global: &Global, words: &Create) -> Result<Container> {
+pub(super) fn main(store: &Store, global: &Global, words: &Create, log: &Log) -> Result<Container> {
     create(
         store,
         global,
@@ -46,11 +47,17 @@ pub(super) fn main(store: &Store, global: &Global, words: &Create) -> Result<Con
             preserve_fds: words.preserve_fds,
             detached: true,
         },
+        log,
     )
 }
 
 /// Makes the container, or leaves nothing of it.
-pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> Result<Container> {
+pub(super) fn create(
+    store: &Store,
+    global: &Global,
+    request: &Request<'_>,
+    log: &Log,
+) -> Result<Container> {
     let bundle = Bundle::read(request.bundle)?;
     let spec = &bundle.spec;
     let record = Record {
@@ -71,7 +78,7 @@ pub(super) fn create(store: &Store, global: &Global, request: &Request<'_>) -> R
         Ok(()) => Ok(container),
         Err(error) => {
             // The first error is the one to tell.
-            let _ = delete::destroy(&container);
+            let _ = delete::destroy(&container, log);
             Err(error)
         }
     }
@@ -92,11 +99,13 @@ fn build(
     // Before anything is made, so that whatever is made can be found again.
     container.save(record.clone())?;
     container.set_pending()?;
+    // Open as long as this program, and what it forks, has not become something else.
+    let _birth = container.birth()?;
     let listener = listen(container)?;
     cgroup::hide_what_is_not_ours()?;
 
     let mut builder = ContainerBuilder::new(request.id.to_owned(), SyscallType::default())
-        .with_root_path(container.dir())?
+        .with_root_path(container.libcontainer())?
         .with_pid_file(request.pid_file)?
         .with_console_socket(request.console_socket)
         .with_preserved_fds(request.preserve_fds)

@@ -18,10 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The verb.
 pub(super) fn main(store: &Store, words: &Delete, log: &Log) -> Result<()> {
-    let container = match store.take(&words.container_id) {
-        // Who forces has what he wants.
-        Err(error) if words.force && error.to_string().contains("does not exist") => return Ok(()),
-        container => container?,
+    let container = match words.force {
+        true => match take_by_force(store, &words.container_id)? {
+            Some(container) => container,
+            // Who forces has what he wants.
+            None => return Ok(()),
+        },
+        false => store.take(&words.container_id)?,
     };
     let status = container.status();
     // As runc and crun do, one that was never started is removed as well.
@@ -32,40 +35,59 @@ pub(super) fn main(store: &Store, words: &Delete, log: &Log) -> Result<()> {
         container.id(),
         status.name()
     );
-    destroy(&container)?;
-    if let Some(record) = container.known()
-        && let Err(error) = run_poststop_hooks(record)
-    {
-        log.warn(&format!("{error:#}"));
+    destroy(&container, log)
+}
+
+/// The container, whatever state it and its record are in; nothing if there is none.
+fn take_by_force(store: &Store, id: &str) -> Result<Option<Container>> {
+    let mut container = match store.find_remains(id) {
+        Err(error) if error.to_string().contains("does not exist") => return Ok(None),
+        container => container?,
+    };
+    // Another call may be waiting for it, with the lock in its hands.
+    if let Some(init) = container.init() {
+        init.signal(libc::SIGKILL)?;
     }
-    Ok(())
+    container.take_remains()?;
+    match store.find_remains(id) {
+        Ok(found) => {
+            container.update(found);
+            Ok(Some(container))
+        }
+        Err(_) => Ok(None),
+    }
 }
 
 /// Ends what runs and removes all, as far as that is possible.
 ///
 /// # Errors
-/// The first step that failed. The record goes last, and stays if something is left to remove.
-pub(super) fn destroy(container: &Container) -> Result<()> {
+/// The first step that failed; all the others are taken. What is known of the container stays if something is
+/// left to remove.
+pub(super) fn destroy(container: &Container, log: &Log) -> Result<()> {
     let Some(record) = container.known() else {
         // Nothing else was made yet.
         return container.forget();
     };
-    let cgroup = Cgroup::of(record)?;
-    end_processes(container, &cgroup)?;
+    let cgroup = Cgroup::of(record);
+    let ended = end_processes(container, cgroup.as_ref().ok());
     let left = network::leave(record);
-    cgroup.remove()?;
-    left?;
-    container.forget()
+    let removed = cgroup.and_then(|cgroup| cgroup.remove());
+    ended.and(left).and(removed)?;
+    container.forget()?;
+    if let Err(error) = run_poststop_hooks(record) {
+        log.warn(&format!("{error:#}"));
+    }
+    Ok(())
 }
 
 /// Ends all processes of a container. Those of a `create` that was interrupted may be anywhere on their way.
-fn end_processes(container: &Container, cgroup: &Cgroup) -> Result<()> {
+fn end_processes(container: &Container, cgroup: Option<&Cgroup>) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let is_complete = container.known().is_some_and(|record| record.init.is_some());
     let mut pause = Duration::from_micros(100);
     loop {
         let init = container.init();
-        let mut left = cgroup.pids();
+        let mut left = cgroup.map(Cgroup::pids).unwrap_or_default();
         left.extend(init.map(|init| init.pid));
         if !is_complete {
             left.extend(container.remains());
@@ -75,7 +97,7 @@ fn end_processes(container: &Container, cgroup: &Cgroup) -> Result<()> {
         }
         left.iter().for_each(|&pid| process::kill(pid));
         // One that is frozen dies when it thaws.
-        let _ = cgroup.freeze(false);
+        let _ = cgroup.map(|cgroup| cgroup.freeze(false));
         ensure!(
             Instant::now() < deadline,
             "processes {left:?} of container {} do not end",

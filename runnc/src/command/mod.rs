@@ -35,7 +35,7 @@ pub(crate) fn obey(cli: Cli, log: &Log) -> Result<ExitCode> {
     }
     let store = Store::new(&global)?;
     match verb.context("which verb? see runnc --help")? {
-        Verb::Create(words) => create::main(&store, &global, &words).map(drop)?,
+        Verb::Create(words) => create::main(&store, &global, &words, log).map(drop)?,
         Verb::Start(words) => start::main(&store, &words.container_id, log)?,
         Verb::State(words) => {
             let state = store.find(&words.container_id)?.state()?;

@@ -24,7 +24,7 @@ pub(super) fn main(store: &Store, global: &Global, words: &Run, log: &Log) -> Re
         preserve_fds: words.preserve_fds,
         detached: words.detach,
     };
-    let container = create::create(store, global, &request)?;
+    let mut container = create::create(store, global, &request, log)?;
     let signals = signals();
     if !words.detach {
         // Only now, so that the container has not inherited it.
@@ -32,16 +32,20 @@ pub(super) fn main(store: &Store, global: &Global, words: &Run, log: &Log) -> Re
     }
     if let Err(error) = start::start(&container, log) {
         // The first error is the one to tell.
-        let _ = delete::destroy(&container);
+        let _ = delete::destroy(&container, log);
         return Err(error);
     }
     if words.detach {
         return Ok(ExitCode::SUCCESS);
     }
     let init = container.record()?.init.context("the container has no process")?;
+    container.unlock();
     let code = wait(init, &signals)?;
     if !words.keep {
-        delete::destroy(&container)?;
+        // Somebody may have removed it.
+        if let Ok(container) = store.take(&words.container_id) {
+            delete::destroy(&container, log)?;
+        }
     }
     Ok(ExitCode::from(code))
 }

@@ -33,12 +33,13 @@ pub(super) fn start(container: &Container, log: &Log) -> Result<()> {
     );
     let record = container.record()?;
     let init = container.init().context("the container's process has ended")?;
+    // Before, so that none that runs counts as one that waits. One that fails is stopped.
+    container.set_started()?;
     if let Err(error) = hand_over(container, init, log) {
         // What else it has started ends with it. The first error is the one to tell.
         let _ = init.signal(libc::SIGKILL);
         return Err(error);
     }
-    container.set_started()?;
     let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
     if let Some(hooks) = hooks {
         let state = hook_state(record, ContainerStatus::Running);
@@ -51,11 +52,12 @@ pub(super) fn start(container: &Container, log: &Log) -> Result<()> {
 }
 
 fn hand_over(container: &Container, init: Process, log: &Log) -> Result<()> {
-    let inner = container.dir().join(container.id()).join(NOTIFY_FILE);
+    let inner = container.libcontainer().join(container.id()).join(NOTIFY_FILE);
     NotifySocket::new(inner).notify_container_start().context("the container does not wait")?;
     let stream = connect(container)?;
+    stream.set_read_timeout(Some(plan::PATIENCE)).context("cannot set a time limit")?;
     let Some((wish, _)) = plan::receive::<Wish>(&stream)? else { bail!(ended(init)) };
-    if wish != Wish::default() {
+    if !wish.pauses {
         network::join(container.record()?, init, &wish, &stream)?;
     }
     match plan::receive::<Answer>(&stream)? {

@@ -31,6 +31,7 @@ use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
 };
 use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal};
 use solo5_sys::extension::Features;
 use solo5_sys::manifest::DeviceKind;
 use tender::environment::Environment;
@@ -99,6 +100,11 @@ fn tell(line: &str) {
 fn become_supervisor(spec: &Spec, listener: UnixListener) -> Result<i32> {
     let (stream, _) = listener.accept().context("cannot wait for the start")?;
     drop(listener);
+    let signals = Inherited::take().context("cannot block SIGPIPE")?;
+    // One that comes before the supervisor looks for them waits for it. Without this, the first process of a
+    // namespace would never hear of it.
+    let stop: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP].into_iter().collect();
+    stop.thread_block().context("cannot block signals")?;
     let prepared = match Entrypoint::of(spec) {
         Ok(Entrypoint::Pause) => agree_to_nothing(&stream).map(|()| None),
         Ok(Entrypoint::Unikernel(workload)) => prepare(spec, &workload, &stream).map(Some),
@@ -110,7 +116,6 @@ fn become_supervisor(spec: &Spec, listener: UnixListener) -> Result<i32> {
             pause::run()
         }
         Ok(Some((prepared, warnings))) => {
-            let signals = Inherited::take().context("cannot block SIGPIPE")?;
             plan::send(&stream, &Answer::Ready { warnings }, &[])?;
             drop(stream);
             Ok(supervise(prepared, signals))
@@ -124,7 +129,7 @@ fn become_supervisor(spec: &Spec, listener: UnixListener) -> Result<i32> {
 }
 
 fn agree_to_nothing(stream: &UnixStream) -> Result<()> {
-    plan::send(stream, &Wish::default(), &[])?;
+    plan::send(stream, &Wish { pauses: true, ..Wish::default() }, &[])?;
     plan::send(stream, &Answer::Ready { warnings: Vec::new() }, &[])
 }
 
@@ -143,6 +148,7 @@ fn prepare(
     let taps: Vec<RawFd> = taps.into_iter().map(IntoRawFd::into_raw_fd).collect();
     let keep = [&taps[..], &[stream.as_raw_fd()]].concat();
     // What libcontainer still has open ends here; nothing of it is used again.
+    crate::log::be_silent();
     descriptors::keep_only(None, keep)?;
     prctl::set_name(c"runnc").context("cannot take a name")?;
     // Else only root could put the guest into its jail. There is nothing of the host's left here.
@@ -152,8 +158,11 @@ fn prepare(
     let settings = &workload.settings;
     let mut devices = device::Options::default();
     let mut taps = taps.into_iter();
+    // A port of the namespace leads to one device.
+    let mut publish = &settings.publish[..];
     for (network, attachment) in wish.networks.iter().zip(&plan.attachments) {
-        attach_network(&mut devices, &network.name, attachment, &mut taps, settings)?;
+        attach_network(&mut devices, &network.name, attachment, &mut taps, publish)?;
+        publish = &[];
     }
     let disks = disks::attach(spec, workload, &mut devices)?;
     warnings.extend(disks.warnings);
@@ -162,6 +171,7 @@ fn prepare(
         execute_heap: settings.execute_heap,
         die_with_parent: false,
         supervised: true,
+        hidden: true,
         jail: Some(Jailing::WherePossible),
         verbose: false,
         devices,
@@ -179,6 +189,7 @@ fn wish(workload: &Workload) -> Wish {
     let nets = image.manifest.devices().filter(|(_, device)| device.kind == DeviceKind::Net);
     let headers = image.request.features.contains(Features::VNET);
     Wish {
+        pauses: false,
         networks: nets
             .map(|(_, device)| Network { name: device.name.to_string(), headers })
             .collect(),
@@ -203,7 +214,7 @@ fn attach_network(
     name: &str,
     attachment: &Attachment,
     taps: &mut impl Iterator<Item = RawFd>,
-    settings: &settings::Settings,
+    publish: &[u16],
 ) -> Result<()> {
     let mut accept =
         |option: &str, value: &str| devices.accept(option, name, Some(OsStr::new(value))).map(drop);
@@ -216,7 +227,7 @@ fn attach_network(
         }
         Attachment::Gateway => {
             accept("net", "user")?;
-            for port in &settings.publish {
+            for port in publish {
                 accept("publish", &format!("0.0.0.0:{port}:{port}"))?;
             }
         }

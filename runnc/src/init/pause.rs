@@ -13,7 +13,7 @@ use tender::descriptors;
 pub(super) fn run() -> Result<i32> {
     descriptors::keep_only(None, Vec::new())?;
     prctl::set_name(c"pause").context("cannot take a name")?;
-    prctl::set_no_new_privs().context("cannot renounce new privileges")?;
+    tender::supervise::renounce_privileges()?;
     let signals: SigSet = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGCHLD].into_iter().collect();
     signals.thread_block().context("cannot block signals")?;
     loop {
