@@ -88,19 +88,29 @@ impl Bundle {
         network.path().clone()
     }
 
-    /// The bundle that libcontainer is given: this one, or one of the same meaning that is written into `dir`.
+    /// Whether there are hooks that run while the container is made.
+    pub(crate) fn has_early_hooks(&self) -> bool {
+        self.spec.hooks().as_ref().is_some_and(|hooks| {
+            let early = [hooks.create_runtime(), hooks.create_container(), hooks.start_container()];
+            early.into_iter().chain([hooks.prestart()]).any(Option::is_some)
+        })
+    }
+
+    /// The bundle that libcontainer is given: this one, or one of the same meaning that is written into `dir`. Without
+    /// limits, if they are in force already.
     ///
     /// # Errors
     /// If it cannot be written.
-    pub(crate) fn for_libcontainer(&self, dir: &Path, cgroup_path: &Path) -> Result<PathBuf> {
-        // Hooks are told where the bundle is, so for them it is the real one if that can be.
-        let has_hooks = self.spec.hooks().as_ref().is_some_and(|hooks| {
-            let early = [hooks.create_runtime(), hooks.create_container(), hooks.start_container()];
-            early.into_iter().chain([hooks.prestart()]).any(Option::is_some)
-        });
+    pub(crate) fn for_libcontainer(
+        &self,
+        dir: &Path,
+        cgroup_path: &Path,
+        is_limited: bool,
+    ) -> Result<PathBuf> {
         let mounts = self.spec.mounts().as_deref().unwrap_or_default();
         let is_complete = self.spec.linux().as_ref().is_some_and(|it| it.cgroups_path().is_some());
-        if has_hooks && is_complete && !mounts.iter().any(has_unknown) {
+        // Hooks are told where the bundle is, so for them it is the real one if that can be.
+        if self.has_early_hooks() && is_complete && !mounts.iter().any(has_unknown) {
             return Ok(self.dir.clone());
         }
         let mut spec = self.spec.clone();
@@ -111,6 +121,9 @@ impl Bundle {
         spec.set_root(Some(root));
         let mut linux = spec.linux().clone().context("the configuration has no linux")?;
         linux.set_cgroups_path(Some(cgroup_path.to_owned()));
+        if is_limited {
+            linux.set_resources(None);
+        }
         spec.set_linux(Some(linux));
         spec.save(dir.join("config.json")).context("cannot write the configuration")?;
         Ok(dir.to_owned())
@@ -171,7 +184,7 @@ mod tests {
         let (dir, bundle) = bundle(&json!({}));
         let bundle = bundle.unwrap();
         let other = TempDir::new().unwrap();
-        let written = bundle.for_libcontainer(other.path(), Path::new("/a/b")).unwrap();
+        let written = bundle.for_libcontainer(other.path(), Path::new("/a/b"), true).unwrap();
         assert_eq!(written, other.path());
         let spec = Bundle::read(&written).unwrap().spec;
         let mounts = spec.mounts().as_ref().unwrap();
@@ -190,7 +203,7 @@ mod tests {
         let (dir, with_unknown) = bundle(&json!({ "hooks": hooks }));
         let given = |bundle: &Result<Bundle>| {
             let bundle = bundle.as_ref().unwrap();
-            bundle.for_libcontainer(other.path(), Path::new("/a/b")).unwrap()
+            bundle.for_libcontainer(other.path(), Path::new("/a/b"), true).unwrap()
         };
         assert_eq!(given(&with_unknown), other.path());
         drop(dir);

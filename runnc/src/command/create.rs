@@ -13,10 +13,10 @@ use liboci_cli::Create;
 use nix::unistd::geteuid;
 
 use crate::bundle::Bundle;
-use crate::cgroup::{self, Cgroup};
+use crate::cgroup::{self, Cgroup, Inside};
 use crate::cli::Global;
 use crate::command::delete;
-use crate::container::{Container, Record, Store, rfc3339};
+use crate::container::{Container, Record, Store, is_rootless, rfc3339};
 use crate::init::{REASON, Unikernel};
 use crate::log::Log;
 use crate::process::Process;
@@ -90,7 +90,8 @@ fn build(
     bundle: &Bundle,
     request: &Request<'_>,
 ) -> Result<()> {
-    let others = Cgroup::of(&record)?.pids();
+    let cgroup = Cgroup::of(&record)?;
+    let others = cgroup.pids();
     ensure!(
         others.is_empty(),
         "the control group {} belongs to other processes: {others:?}",
@@ -102,7 +103,14 @@ fn build(
     // Open as long as this program, and what it forks, has not become something else.
     let _birth = container.birth()?;
     let listener = listen(container)?;
+    // Hooks see the host as it is, so libcontainer does all of it for them.
+    let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
+    let mut inside = match bundle.has_early_hooks() || is_rootless() {
+        true => None,
+        false => cgroup.enter(resources)?,
+    };
     cgroup::hide_what_is_not_ours()?;
+    let given = bundle.for_libcontainer(container.dir(), &record.cgroup_path, inside.is_some())?;
 
     let mut builder = ContainerBuilder::new(request.id.to_owned(), SyscallType::default())
         .with_root_path(container.libcontainer())?
@@ -114,11 +122,12 @@ fn build(
     // They are what they are; libcontainer would else take its own idea of them.
     (builder.stdin, builder.stdout, builder.stderr) = (None, None, None);
     let made = builder
-        .as_init(bundle.for_libcontainer(container.dir(), &record.cgroup_path)?)
+        .as_init(given)
         .with_systemd(record.systemd)
         .with_detach(request.detached)
         .with_no_pivot(request.no_pivot)
         .build();
+    inside.as_mut().map_or(Ok(()), Inside::leave)?;
     let made = made.map_err(explain)?;
     let pid = made.pid().context("the container has no process")?.as_raw();
     let init = Process::of(pid).context("the container's process ended at once")?;

@@ -1,5 +1,7 @@
 //! A container's control group, by libcgroups: version 1, version 2, or both at once.
 
+mod version_1;
+
 use anyhow::{Context, Result};
 use libcgroups::common::{
     AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, FreezerState,
@@ -14,6 +16,8 @@ use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access};
 
 use crate::container::{Record, is_rootless};
+
+pub(crate) use version_1::Inside;
 
 /// Where control groups are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
@@ -46,6 +50,8 @@ pub(crate) fn hide_what_is_not_ours() -> Result<()> {
 /// A control group.
 pub(crate) struct Cgroup {
     manager: AnyCgroupManager,
+    /// Its folders, one in each hierarchy of version 1; none with version 2.
+    folders: Vec<PathBuf>,
 }
 
 impl Cgroup {
@@ -54,22 +60,46 @@ impl Cgroup {
     /// # Errors
     /// If the host has none.
     pub(crate) fn of(record: &Record) -> Result<Self> {
-        Self::at(record.cgroup_path.clone(), record.systemd, &record.id)
-    }
-
-    /// The one with this path.
-    ///
-    /// # Errors
-    /// If the host has none.
-    pub(crate) fn at(cgroup_path: PathBuf, systemd_cgroup: bool, id: &str) -> Result<Self> {
-        let config = CgroupConfig { cgroup_path, systemd_cgroup, container_name: id.to_owned() };
+        let config = CgroupConfig {
+            cgroup_path: record.cgroup_path.clone(),
+            systemd_cgroup: record.systemd,
+            container_name: record.id.clone(),
+        };
         let manager = create_cgroup_manager(config).context("cannot look at control groups")?;
-        Ok(Self { manager })
+        let folders = match manager {
+            AnyCgroupManager::V1(_) => version_1::folders(&record.cgroup_path)?,
+            _ => Vec::new(),
+        };
+        Ok(Self { manager, folders })
     }
 
     /// The processes in it; none if it is not there.
     pub(crate) fn pids(&self) -> Vec<i32> {
-        self.manager.get_all_pids().unwrap_or_default().iter().map(|pid| pid.as_raw()).collect()
+        match self.folders.is_empty() {
+            false => version_1::pids(&self.folders),
+            true => {
+                let pids = self.manager.get_all_pids().unwrap_or_default();
+                pids.iter().map(|pid| pid.as_raw()).collect()
+            }
+        }
+    }
+
+    /// Makes it, sets its limits, and brings this process into it, with version 1 of control groups: it then leaves
+    /// libcontainer nothing to do, who would stop the whole machine's forks for some ten milliseconds by moving a
+    /// process from outside. `None` with version 2.
+    ///
+    /// # Errors
+    /// If it cannot be made.
+    pub(crate) fn enter(&self, resources: Option<&LinuxResources>) -> Result<Option<Inside>> {
+        if self.folders.is_empty() {
+            return Ok(None);
+        }
+        let before = version_1::own()?;
+        version_1::make(&self.folders)?;
+        if let Some(resources) = resources {
+            self.apply(resources)?;
+        }
+        Inside::enter(&self.folders, before).map(Some)
     }
 
     /// Stops all processes in it, or lets them go on.
@@ -108,6 +138,10 @@ impl Cgroup {
     /// # Errors
     /// If the host refuses.
     pub(crate) fn remove(&self) -> Result<()> {
+        if !self.folders.is_empty() && version_1::remove(&self.folders) {
+            return Ok(());
+        }
+        // It may hold others.
         self.manager.remove().context("cannot remove the control group")
     }
 }
