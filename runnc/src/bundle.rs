@@ -1,13 +1,15 @@
-//! A bundle's configuration, and the form of it that libcontainer is given.
+//! A bundle's configuration, and the form of it that libcontainer is given. What libcontainer does not check, or has
+//! no words for, is checked here.
 //!
 //! A guest has no system calls by which it could see file systems of the kernel, so they are not mounted
 //! for it: that takes time at each start. What is the container's own, such as volumes, is.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use libcontainer::oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Mount, Spec};
 
 /// Longer configurations are refused.
 const CONFIG_MAX_BYTES: u64 = 16 << 20;
@@ -49,6 +51,8 @@ impl Bundle {
             "{} lacks process, linux or root",
             path.display()
         );
+        check_kinds(&spec)?;
+        check_sources(&spec, &dir)?;
         Ok(Self { dir, spec })
     }
 
@@ -128,6 +132,52 @@ impl Bundle {
         spec.save(dir.join("config.json")).context("cannot write the configuration")?;
         Ok(dir.to_owned())
     }
+}
+
+/// The specification permits each kind of namespace and of limit once.
+fn check_kinds(spec: &Spec) -> Result<()> {
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let namespaces = namespaces.into_iter().flatten().map(|one| one.typ().to_string());
+    let limits = spec.process().as_ref().and_then(|process| process.rlimits().as_ref());
+    let limits = limits.into_iter().flatten().map(|one| one.typ().to_string());
+    for (list, mut kinds) in [
+        ("linux.namespaces", namespaces.collect::<Vec<_>>()),
+        ("process.rlimits", limits.collect()),
+    ] {
+        kinds.sort_unstable();
+        if let Some(pair) = kinds.windows(2).find(|pair| pair[0] == pair[1]) {
+            bail!("{list} has {} twice", pair[0]);
+        }
+    }
+    Ok(())
+}
+
+/// A volume that is not there is the most frequent of all mistakes, and libcontainer only says that it cannot
+/// prepare the root.
+fn check_sources(spec: &Spec, dir: &Path) -> Result<()> {
+    let is_bind = |mount: &&Mount| {
+        let options = mount.options().iter().flatten();
+        options.into_iter().any(|option| option == "bind" || option == "rbind")
+    };
+    // In another mount namespace there may be other files.
+    let namespaces = spec.linux().as_ref().and_then(|linux| linux.namespaces().as_ref());
+    let is_mount = |one: &LinuxNamespace| one.typ() == LinuxNamespaceType::Mount;
+    if namespaces.into_iter().flatten().any(|one| is_mount(one) && one.path().is_some()) {
+        return Ok(());
+    }
+    for mount in spec.mounts().iter().flatten().filter(is_bind) {
+        let Some(source) = mount.source() else { continue };
+        match fs::metadata(dir.join(source)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => bail!(
+                "the mount at {}: there is no {}",
+                mount.destination().display(),
+                source.display()
+            ),
+            // What else may be wrong is seen when it is mounted, by who does that.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn is_unseen(mount: &Mount) -> bool {
@@ -228,6 +278,32 @@ mod tests {
         let bundle = bundle.unwrap();
         assert_eq!(bundle.cgroup_path("id", true).unwrap(), Path::new(":runnc:id"));
         assert_eq!(bundle.cgroup_path("id", false).unwrap(), Path::new("/runnc-id"));
+    }
+
+    #[test]
+    fn what_stands_there_twice_is_refused() {
+        let limit = |kind: &str| json!({ "type": kind, "soft": 1, "hard": 1 });
+        let process = |limits: &[Value]| json!({ "process": { "cwd": "/", "args": ["/a"], "user": { "uid": 0, "gid": 0 }, "rlimits": limits } });
+        let (core, stack) = (limit("RLIMIT_CORE"), limit("RLIMIT_STACK"));
+        let (_dir, fine) = bundle(&process(&[core.clone(), stack.clone()]));
+        fine.unwrap();
+        let (_dir, twice) = bundle(&process(&[core.clone(), stack, core]));
+        assert!(twice.unwrap_err().to_string().contains("process.rlimits has RLIMIT_CORE twice"));
+        let namespaces =
+            json!([{ "type": "pid" }, { "type": "uts" }, { "type": "pid", "path": "/a" }]);
+        let (_dir, twice) = bundle(&json!({ "linux": { "namespaces": namespaces } }));
+        assert!(twice.unwrap_err().to_string().contains("linux.namespaces has pid twice"));
+    }
+
+    #[test]
+    fn a_volume_that_is_not_there_is_named() {
+        let mount = json!([{ "destination": "/data", "source": "/no/such", "options": ["rbind"] }]);
+        let (_dir, missing) = bundle(&json!({ "mounts": mount }));
+        let error = missing.unwrap_err().to_string();
+        assert_eq!(error, "the mount at /data: there is no /no/such");
+        let mount = json!([{ "destination": "/data", "source": "rootfs", "options": ["bind"] }]);
+        let (_dir, relative) = bundle(&json!({ "mounts": mount }));
+        relative.unwrap();
     }
 
     #[test]

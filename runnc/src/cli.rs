@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 use liboci_cli::{
-    Create, Delete, Events, Exec, Features, Kill, List, Pause, Ps, Resume, Run, Spec, Start, State,
+    Create, Delete, Events, Exec, Features, List, Pause, Ps, Resume, Run, Spec, Start, State,
     Update,
 };
 
@@ -43,6 +43,19 @@ pub(crate) struct Global {
     /// Ignored: what is rootless is found out
     #[arg(long, hide = true)]
     pub(crate) rootless: Option<String>,
+}
+
+/// What `kill` is told. `liboci-cli` knows no kill without a signal, runc does.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Kill {
+    /// The container
+    pub(crate) container_id: String,
+    /// A name such as TERM or SIGKILL, or a number
+    #[arg(default_value = "TERM")]
+    pub(crate) signal: String,
+    /// To all processes of the container
+    #[arg(short, long)]
+    pub(crate) all: bool,
 }
 
 /// A verb.

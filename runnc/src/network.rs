@@ -13,7 +13,6 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use netjoin::{Device, Joined, Request};
 use nix::errno::Errno;
 use nix::sched::{CloneFlags, setns};
-use nix::sys::statfs::{NSFS_MAGIC, fstatfs};
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, fork};
 
@@ -59,8 +58,8 @@ pub(crate) fn leave(record: &Record) -> Result<()> {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         namespace => namespace.with_context(|| format!("cannot open {}", path.display()))?,
     };
-    // What was mounted there went first.
-    if fstatfs(&namespace).is_ok_and(|it| it.filesystem_type() != NSFS_MAGIC) {
+    // What was mounted there went first, or it never was one.
+    if !is_network_namespace(&namespace) {
         return Ok(());
     }
     if is_same_file(Path::new("/proc/self/ns/net"), path) {
@@ -152,6 +151,15 @@ fn is_own_namespace(init: Process) -> Result<bool> {
     let path = format!("/proc/{}/ns/net", init.pid);
     ensure!(Path::new(&path).exists(), "the container's process has ended");
     Ok(is_same_file(Path::new("/proc/self/ns/net"), Path::new(&path)))
+}
+
+/// Whether a file is a network namespace. Others, also namespaces of other kinds, hold nothing of a container's.
+fn is_network_namespace(file: &File) -> bool {
+    // ioctl_ns(2), which nix does not have.
+    const NS_GET_NSTYPE: libc::Ioctl = 0xb703;
+    // SAFETY: takes no pointer; other files refuse it.
+    let kind = unsafe { libc::ioctl(file.as_raw_fd(), NS_GET_NSTYPE) };
+    kind == libc::CLONE_NEWNET
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {

@@ -2,7 +2,7 @@
 
 mod version_1;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use libcgroups::common::{
     AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, FreezerState,
     create_cgroup_manager, get_cgroup_setup,
@@ -45,6 +45,19 @@ pub(crate) fn hide_what_is_not_ours() -> Result<()> {
         "control groups of version 1 are the host's; an engine's user namespace, such as rootless \
          podman's, or version 2 is needed",
     )
+}
+
+/// Refuses limits that would be ignored.
+///
+/// # Errors
+/// If there are any.
+pub(crate) fn check(resources: &LinuxResources) -> Result<()> {
+    let files = resources.unified().as_ref().filter(|files| !files.is_empty());
+    ensure!(
+        files.is_none() || matches!(get_cgroup_setup(), Ok(CgroupSetup::Unified)),
+        "linux.resources.unified: this host has control groups of version 1, which know no such files"
+    );
+    Ok(())
 }
 
 /// A control group.
@@ -114,8 +127,9 @@ impl Cgroup {
     /// Changes its limits.
     ///
     /// # Errors
-    /// If the host refuses.
+    /// If the host refuses, or has no such limits.
     pub(crate) fn apply(&self, resources: &LinuxResources) -> Result<()> {
+        check(resources)?;
         let options = ControllerOpt {
             resources,
             disable_oom_killer: false,

@@ -73,6 +73,9 @@ pub(super) fn create(
         hooks: spec.hooks().clone(),
         init: None,
     };
+    if let Some(resources) = spec.linux().as_ref().and_then(|linux| linux.resources().as_ref()) {
+        cgroup::check(resources)?;
+    }
     let mut container = store.add(request.id)?;
     match build(&mut container, record, &bundle, request) {
         Ok(()) => Ok(container),

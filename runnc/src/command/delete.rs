@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use libcontainer::container::{ContainerStatus, State};
+use libcontainer::oci_spec::runtime::Hook;
 use liboci_cli::Delete;
 
 use crate::cgroup::Cgroup;
@@ -74,9 +75,8 @@ pub(super) fn destroy(container: &Container, log: &Log) -> Result<()> {
     let removed = cgroup.and_then(|cgroup| cgroup.remove());
     ended.and(left).and(removed)?;
     container.forget()?;
-    if let Err(error) = run_poststop_hooks(record) {
-        log.warn(&format!("{error:#}"));
-    }
+    let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
+    run_hooks("poststop", hooks, &hook_state(record, ContainerStatus::Stopped), log);
     Ok(())
 }
 
@@ -108,12 +108,15 @@ fn end_processes(container: &Container, cgroup: Option<&Cgroup>) -> Result<()> {
     }
 }
 
-fn run_poststop_hooks(record: &Record) -> Result<()> {
-    let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref()) else {
-        return Ok(());
-    };
-    let state = hook_state(record, ContainerStatus::Stopped);
-    Ok(libcontainer::hooks::run_hooks(Some(hooks), Some(&state), None, None, None)?)
+/// Runs hooks of a kind whose failure is only told, and keeps no other from being run.
+pub(super) fn run_hooks(kind: &str, hooks: Option<&Vec<Hook>>, state: &State, log: &Log) {
+    for hook in hooks.into_iter().flatten() {
+        let one = vec![hook.clone()];
+        let run = libcontainer::hooks::run_hooks(Some(&one), Some(state), None, None, None);
+        if let Err(error) = run {
+            log.warn(&format!("{kind} hook {}: {error}", hook.path().display()));
+        }
+    }
 }
 
 /// The state that hooks are given.

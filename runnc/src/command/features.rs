@@ -15,8 +15,11 @@ pub(super) fn features() -> Value {
         "mountOptions": [
             "bind", "rbind", "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "sync",
             "async", "dirsync", "remount", "noatime", "atime", "nodiratime", "diratime", "relatime",
-            "norelatime", "strictatime", "nostrictatime", "private", "rprivate", "shared", "rshared",
-            "slave", "rslave", "unbindable", "runbindable"
+            "norelatime", "strictatime", "nostrictatime", "rro", "rrw", "rnosuid", "rsuid", "rnodev",
+            "rdev", "rnoexec", "rexec", "rnoatime", "ratime", "rnodiratime", "rdiratime", "rrelatime",
+            "rnorelatime", "rstrictatime", "rnostrictatime"
+            // Those of propagation are accepted, but libcontainer leaves each mount as it is: one that
+            // follows the host's.
         ],
         "linux": {
             "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"],
@@ -29,7 +32,8 @@ pub(super) fn features() -> Value {
             "apparmor": { "enabled": false },
             "selinux": { "enabled": false },
             "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": true } }
+            // libcontainer refuses them.
+            "mountExtensions": { "idmap": { "enabled": false } }
         },
         "annotations": {
             "io.nabla.abi": "Solo5 spt 2",

@@ -1,9 +1,9 @@
 //! `kill`: a signal for a container's first process, which is the guest's supervisor.
 
 use anyhow::{Context, Result, ensure};
-use liboci_cli::Kill;
 
 use crate::cgroup::Cgroup;
+use crate::cli::Kill;
 use crate::container::{Status, Store};
 use crate::process::signal_number;
 

@@ -2,6 +2,7 @@
 //! has said why it cannot.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use libcontainer::container::ContainerStatus;
 use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
 
-use crate::command::delete::hook_state;
+use crate::command::delete::{hook_state, run_hooks};
 use crate::container::{Container, Status, Store};
 use crate::log::Log;
 use crate::network;
@@ -41,20 +42,18 @@ pub(super) fn start(container: &Container, log: &Log) -> Result<()> {
         return Err(error);
     }
     let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref());
-    if let Some(hooks) = hooks {
-        let state = hook_state(record, ContainerStatus::Running);
-        let run = libcontainer::hooks::run_hooks(Some(hooks), Some(&state), None, None, None);
-        if let Err(error) = run {
-            log.warn(&format!("poststart: {error}"));
-        }
-    }
+    run_hooks("poststart", hooks, &hook_state(record, ContainerStatus::Running), log);
     Ok(())
 }
 
 fn hand_over(container: &Container, init: Process, log: &Log) -> Result<()> {
     let inner = container.libcontainer().join(container.id()).join(NOTIFY_FILE);
     NotifySocket::new(inner).notify_container_start().context("the container does not wait")?;
-    let stream = connect(container)?;
+    let stream = match connect(container) {
+        // Nobody has it open any more, as after a hook that has failed.
+        Err(error) if is_refusal(&error) => bail!(ended(init)),
+        stream => stream?,
+    };
     stream.set_read_timeout(Some(plan::PATIENCE)).context("cannot set a time limit")?;
     let Some((wish, _)) = plan::receive::<Wish>(&stream)? else { bail!(ended(init)) };
     if !wish.pauses {
@@ -68,6 +67,11 @@ fn hand_over(container: &Container, init: Process, log: &Log) -> Result<()> {
         Some((Answer::Failed(reason), _)) => bail!(reason),
         None => bail!(ended(init)),
     }
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == ErrorKind::ConnectionRefused)
 }
 
 fn ended(init: Process) -> String {

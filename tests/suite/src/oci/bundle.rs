@@ -44,6 +44,22 @@ pub struct Description<'a> {
 }
 
 impl Bundle {
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Changes the configuration.
+    ///
+    /// # Errors
+    /// If it cannot be read or written.
+    pub fn change(&self, change: impl FnOnce(&mut Value)) -> Result<()> {
+        let path = self.folder.join("config.json");
+        let mut config = serde_json::from_slice(&fs::read(&path)?)?;
+        change(&mut config);
+        Ok(fs::write(path, serde_json::to_vec(&config)?)?)
+    }
+
     /// What the container has printed, and the runtime while it made it.
     pub fn console(&self) -> String {
         fs::read_to_string(self.folder.join("console")).unwrap_or_default()
@@ -95,8 +111,17 @@ impl<'a> Runtime<'a> {
     /// # Errors
     /// If the runtime does not.
     pub fn create(&self, bundle: &Bundle) -> Result<()> {
+        self.create_with(bundle, &[])
+    }
+
+    /// The same, with options of `create`.
+    ///
+    /// # Errors
+    /// If the runtime does not.
+    pub fn create_with(&self, bundle: &Bundle, options: &[&OsStr]) -> Result<()> {
         let words = ["create".as_ref(), "--bundle".as_ref(), bundle.folder.as_os_str()];
         let mut command = self.command(&words);
+        command.args(options);
         finish(into_console(command.arg(&bundle.id), bundle)?)
             .with_context(|| format!("create {}: {}", bundle.id, bundle.console()))
     }

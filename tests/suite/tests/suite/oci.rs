@@ -8,6 +8,7 @@ mod failures;
 mod many;
 mod podman;
 mod rootless;
+mod spec;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -41,6 +42,7 @@ pub(crate) fn cases() -> Vec<Case> {
         docker::cases(),
         failures::cases(),
         many::cases(),
+        spec::cases(),
     ];
     files.into_iter().flatten().map(|case| case.with_needs(&NEEDS)).collect()
 }
