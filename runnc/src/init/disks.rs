@@ -109,7 +109,7 @@ fn check_proc() -> Result<()> {
     let file_system = statfs("/proc").ok().map(|found| found.filesystem_type());
     ensure!(
         file_system == Some(PROC_SUPER_MAGIC),
-        "the configuration does not mount /proc, which is needed for it"
+        "the configuration mounts no /proc, by which block devices are attached"
     );
     Ok(())
 }

@@ -49,9 +49,9 @@ pub(super) fn check_images(spec: &Spec, image_bytes: u64) -> Result<()> {
     ensure!(
         left_bytes(limit, image_bytes) >= GUEST_MIN_BYTES,
         "images in memory would take {}, and the container's memory limit of {limit} bytes has to hold \
-         the unikernel as well; with {} it would",
+         the unikernel as well: set a limit of {} or more",
         size::format(image_bytes),
-        size::format(limit_for(GUEST_MIN_BYTES, image_bytes))
+        size::exact(limit_for(GUEST_MIN_BYTES, image_bytes))
     );
     Ok(())
 }
@@ -158,7 +158,7 @@ mod tests {
         }
         let error = check_images(&spec(64 << 20), 60 << 20).unwrap_err().to_string();
         assert!(error.contains("would take 60.0 MiB"), "{error}");
-        assert!(error.ends_with("with 67.0 MiB it would"), "{error}");
+        assert!(error.ends_with("set a limit of 67M or more"), "{error}");
     }
 
     #[test]
