@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 
 pub mod archive;
+mod mounts;
 pub mod size;
 pub mod tree;

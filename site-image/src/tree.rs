@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::size;
+use crate::{archive, mounts, size};
 
 /// Deeper folders are refused.
 const DEPTH_MAX: usize = 64;
@@ -73,8 +73,11 @@ impl Tree {
         let root = fs::canonicalize(folder)
             .with_context(|| format!("cannot read the folder {}", folder.display()))?;
         ensure!(root.is_dir(), "{} is no folder", folder.display());
-        let device = fs::metadata(&root).with_context(|| root.display().to_string())?.dev();
-        let mut reader = Reader { root: root.clone(), device, strangers, entries: Vec::new() };
+        let elsewhere = match strangers {
+            Strangers::Refused => Vec::new(),
+            Strangers::LeftOut => mounts::below(&root)?,
+        };
+        let mut reader = Reader { root: root.clone(), elsewhere, strangers, entries: Vec::new() };
         reader.add_folder(&root, Path::new(""), &mut vec![root.clone()])?;
         Ok(Self { root, entries: reader.entries })
     }
@@ -82,6 +85,11 @@ impl Tree {
     /// The bytes of all files.
     pub fn bytes(&self) -> u64 {
         self.files().sum()
+    }
+
+    /// The bytes of the archive that [`crate::archive::write`] makes of it.
+    pub fn archive_bytes(&self) -> u64 {
+        archive::bytes(self)
     }
 
     /// What there is, in words.
@@ -103,8 +111,8 @@ impl Tree {
 /// A tree on its way.
 struct Reader {
     root: PathBuf,
-    /// The file system that the folder lies on.
-    device: u64,
+    /// What is mounted inside of the folder, if that is to be left out.
+    elsewhere: Vec<PathBuf>,
     strangers: Strangers,
     entries: Vec<Entry>,
 }
@@ -143,14 +151,16 @@ impl Reader {
             found.display(),
             path.display()
         );
+        // Not by the number of the file system: mounts of the same one have the same, and the files of
+        // an overlay can have others.
+        let is_elsewhere = self.elsewhere.iter().any(|mount| path.starts_with(mount));
+        ensure!(!is_elsewhere, "{} is mounted there", found.display());
         let metadata = fs::metadata(&path).with_context(|| path.display().to_string())?;
         let kind = kind_of(&metadata)
             .with_context(|| format!("{} is neither file nor folder", found.display()))?;
         if kind == Kind::Folder && above.contains(&path) {
             bail!("{} is a link to a folder that it lies in", found.display());
         }
-        let is_elsewhere = self.strangers == Strangers::LeftOut && metadata.dev() != self.device;
-        ensure!(!is_elsewhere, "{} is mounted there", found.display());
         Ok((path, metadata, kind))
     }
 
@@ -179,5 +189,54 @@ fn kind_of(metadata: &Metadata) -> Option<Kind> {
         file if file.is_file() => Some(Kind::File(file.len())),
         folder if folder.is_dir() => Some(Kind::Folder),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+    use std::thread;
+
+    use nix::errno::Errno;
+    use nix::mount::{MsFlags, mount};
+    use nix::sched::{CloneFlags, unshare};
+    use tempfile::TempDir;
+
+    use super::*;
+
+    /// Mounts one folder at another, for this thread alone.
+    fn bind(source: &Path, target: &Path) -> Result<(), Errno> {
+        const NONE: Option<&str> = None;
+        unshare(CloneFlags::CLONE_NEWNS)?;
+        mount(NONE, "/", NONE, MsFlags::MS_PRIVATE | MsFlags::MS_REC, NONE)?;
+        mount(Some(source), target, NONE, MsFlags::MS_BIND, NONE)
+    }
+
+    #[test]
+    fn mounts_of_the_same_file_system_are_left_out() {
+        let (root, volume) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+        let place = |name: &str| root.path().join(name);
+        fs::write(volume.path().join("secret"), "").unwrap();
+        fs::create_dir_all(place("a volume\\")).unwrap();
+        fs::create_dir_all(place("a volume\\2")).unwrap();
+        symlink("a volume\\/secret", place("link")).unwrap();
+        let names = |strangers| {
+            let tree = Tree::read_with(root.path(), strangers).unwrap();
+            tree.entries.into_iter().map(|entry| entry.name).collect::<Vec<_>>()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                if let Err(error) = bind(volume.path(), &place("a volume\\")) {
+                    eprintln!("skipped: this user cannot mount ({error})");
+                    return;
+                }
+                assert_eq!(names(Strangers::LeftOut), [Path::new("a volume\\2")]);
+                let all = ["a volume\\", "a volume\\/secret", "a volume\\2", "link"];
+                assert_eq!(names(Strangers::Refused), all.map(PathBuf::from));
+                // The folder itself may be one.
+                let tree = Tree::read_with(&place("a volume\\"), Strangers::LeftOut).unwrap();
+                assert_eq!(tree.entries.len(), 1);
+            });
+        });
     }
 }

@@ -1,48 +1,58 @@
-//! Block devices by convention: the device `data` is what lies at `/data` in the container, or else at
-//! `/data.img` or `/dev/data`, whoever put it there: the image, a volume, a device.
+//! Block devices by convention: the device `data` is the block device `/dev/data` that the configuration
+//! grants to the container, or else what lies at `/data` or `/data.img`, whoever put it there: the image,
+//! a volume.
 //!
 //! | what lies there | is attached |
 //! |---|---|
-//! | a file, a block device | as it is |
+//! | a file, a block device that is granted | as it is |
 //! | a folder, and the guest only reads | as an image that is made of it, in memory |
 //! | a folder, and the guest may write | by the file `data.img` in it, which is made if it is not there |
 //! | nothing, and the guest can do without | not at all |
 //! | nothing, and the guest only reads | as an image of the whole root |
 //! | nothing else | is an error |
 //!
+//! An image can hold a block device of any number, and so name a disk of the host's: what the
+//! configuration does not grant is not attached. What was looked at stays open until the tender has it, so
+//! nobody can put something else in its place.
+//!
 //! On a volume a write is on the disk when it returns; the container's own layer is as short-lived as the
 //! container. `NABLA_SYNC_data` says otherwise.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
-use std::io::{BufWriter, ErrorKind, Write};
-use std::os::fd::{AsRawFd, IntoRawFd};
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
+mod found;
+mod make;
 
-use anyhow::{Context, Result, bail, ensure};
-use libcontainer::oci_spec::runtime::Spec;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use libcontainer::oci_spec::runtime::{LinuxDeviceType, Spec};
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::{major, minor};
+use nix::sys::statfs::{PROC_SUPER_MAGIC, statfs};
 use site_image::archive;
+use site_image::size;
 use site_image::tree::{Strangers, Tree};
 use solo5_sys::manifest::DeviceKind;
-use tender::device;
+use tender::{device, run};
 
-use super::is_on_volume;
 use super::workload::Workload;
+use super::{is_on_volume, memory};
+use found::{Found, Kind};
 
 /// The size of a disk that is made, if nothing is said. It takes room only for what is written.
 const DISK_BYTES: u64 = 1 << 30;
-/// The largest image that is made of a folder.
-const IMAGE_MAX_BYTES: u64 = 1 << 30;
+/// All images together that are made of folders.
+const IMAGES_MAX_BYTES: u64 = 1 << 30;
 
-/// What was attached.
+/// What was attached. To be kept until the tender has opened it.
 #[derive(Debug, Default)]
 pub(super) struct Disks {
     /// Bytes of images in memory.
     pub(super) image_bytes: u64,
     /// What a person should know.
     pub(super) warnings: Vec<String>,
+    attached: Vec<Found>,
 }
 
 /// Attaches all block devices of a unikernel.
@@ -60,88 +70,117 @@ pub(super) fn attach(
         let name = device.name.as_str();
         let only_reads = request.only_reads(index);
         let context = || format!("block device '{name}'");
-        let path = match find(Path::new("/"), name) {
-            Some((folder, metadata)) if metadata.is_dir() => match only_reads {
-                true => disks.pack(&folder, Strangers::Refused).with_context(context)?,
+        let found = disks.find(spec, Path::new("/"), name).with_context(context)?;
+        if found.is_none() && request.can_miss(index) {
+            continue;
+        }
+        check_proc().with_context(context)?;
+        let found = match found {
+            Some(folder) if folder.kind == Kind::Folder => match only_reads {
+                true => disks.pack(spec, &folder.path, Strangers::Refused).with_context(context)?,
                 false => {
                     let bytes = workload.settings.sizes.get(name).copied().unwrap_or(DISK_BYTES);
-                    make_disk(&folder, name, bytes).with_context(context)?
+                    make::disk(&folder, name, bytes).with_context(context)?
                 }
             },
-            Some((path, _)) => path,
-            None if request.can_miss(index) => continue,
+            Some(found) => found,
             None if only_reads => {
-                disks.pack(Path::new("/"), Strangers::LeftOut).with_context(context)?
+                disks.pack(spec, Path::new("/"), Strangers::LeftOut).with_context(context)?
             }
             None => bail!(
-                "block device '{name}': there is nothing at /{name}, /{name}.img or /dev/{name}; \
-                 mount a volume at /{name}, or have the folder in the image"
+                "block device '{name}': there is nothing at /{name} or /{name}.img, and no device \
+                 at /dev/{name} that the configuration grants; mount a volume at /{name}, or have \
+                 the folder in the image"
             ),
         };
-        devices.accept("block", name, Some(path.as_os_str()))?;
-        let lasts = is_on_volume(spec, &path) || path.starts_with("/dev");
+        devices.accept("block", name, Some(found.descriptor().as_os_str()))?;
+        let lasts = is_on_volume(spec, &found.path) || matches!(found.kind, Kind::Device(_));
         if !only_reads && workload.settings.sync.get(name).copied().unwrap_or(lasts) {
             devices.accept("block-sync", name, None)?;
         }
+        disks.attached.push(found);
     }
     Ok(disks)
 }
 
-/// What lies at a device's name.
-fn find(root: &Path, name: &str) -> Option<(PathBuf, Metadata)> {
-    let places = [root.join(name), root.join(format!("{name}.img")), root.join("dev").join(name)];
-    places.into_iter().find_map(|place| {
-        let metadata = fs::metadata(&place).ok()?;
-        let kind = metadata.file_type();
-        let is_one = kind.is_file() || kind.is_dir() || kind.is_block_device();
-        is_one.then_some((place, metadata))
-    })
+/// The tender opens what was found by its descriptor's name. Without `/proc`, an image could have files
+/// of such names.
+fn check_proc() -> Result<()> {
+    let file_system = statfs("/proc").ok().map(|found| found.filesystem_type());
+    ensure!(
+        file_system == Some(PROC_SUPER_MAGIC),
+        "the configuration mounts no /proc, by which block devices are attached"
+    );
+    Ok(())
 }
 
-/// The disk in a folder. It appears under its name only in its full size.
-fn make_disk(folder: &Path, name: &str, bytes: u64) -> Result<PathBuf> {
-    let path = folder.join(format!("{name}.img"));
-    let cannot = || format!("cannot make the disk {}", path.display());
-    match fs::symlink_metadata(&path) {
-        Ok(metadata) if metadata.is_file() => return Ok(path),
-        Ok(_) => bail!("{} is no file", path.display()),
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).with_context(cannot);
-        }
-        Err(_) => {}
-    }
-    let unfinished = folder.join(format!(".{name}.img.{}", std::process::id()));
-    // One that was left by a start that was interrupted.
-    let _ = fs::remove_file(&unfinished);
-    let file = File::options()
-        .write(true)
-        .create_new(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&unfinished)
-        .with_context(cannot)?;
-    let made = file.set_len(bytes).and_then(|()| file.sync_all()).and_then(|()| {
-        // Not by renaming: another container may have made it meanwhile, and use it.
-        match fs::hard_link(&unfinished, &path) {
-            Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(error),
-            _ => Ok(()),
-        }
+/// Whether the configuration gives the container that block device: as a device, or, as engines do
+/// that are not root, by mounting it there.
+fn is_granted(spec: &Spec, place: &Path, number: u64) -> bool {
+    let devices = spec.linux().as_ref().and_then(|linux| linux.devices().as_ref());
+    let is_device = devices.into_iter().flatten().any(|device| {
+        device.typ() == LinuxDeviceType::B
+            && u64::try_from(device.major()) == Ok(major(number))
+            && u64::try_from(device.minor()) == Ok(minor(number))
     });
-    let _ = fs::remove_file(&unfinished);
-    made.with_context(cannot)?;
-    Ok(path)
+    is_device || spec.mounts().iter().flatten().any(|mount| mount.destination() == place)
 }
 
 impl Disks {
-    /// Makes an image of a folder, in memory, and says where it can be opened.
-    fn pack(&mut self, folder: &Path, strangers: Strangers) -> Result<PathBuf> {
+    /// What lies at a device's name.
+    fn find(&mut self, spec: &Spec, root: &Path, name: &str) -> Result<Option<Found>> {
+        let device = root.join("dev").join(name);
+        if let Some(found) = Found::at(&device)?
+            && let Kind::Device(number) = found.kind
+        {
+            if is_granted(spec, &device, number) {
+                return Ok(Some(found));
+            }
+            self.warnings.push(format!(
+                "block device '{name}': {} is left alone, as the configuration does not grant it",
+                device.display()
+            ));
+        }
+        for place in [root.join(name), root.join(format!("{name}.img"))] {
+            let Some(found) = Found::at(&place)? else { continue };
+            match found.kind {
+                Kind::File | Kind::Folder => return Ok(Some(found)),
+                Kind::Device(number) => {
+                    ensure!(
+                        is_granted(spec, &place, number),
+                        "{} is the block device {}:{}, which the configuration does not grant; an \
+                         engine grants a device by an option such as --device PATH:/dev/{name}",
+                        place.display(),
+                        major(number),
+                        minor(number)
+                    );
+                    return Ok(Some(found));
+                }
+                Kind::Other => {}
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes an image of a folder, in memory.
+    fn pack(&mut self, spec: &Spec, folder: &Path, strangers: Strangers) -> Result<Found> {
         let tree = Tree::read_with(folder, strangers)?;
+        let all_bytes = self.image_bytes.saturating_add(tree.archive_bytes());
+        let context = || {
+            format!(
+                "the folder {} has {}, too much for an image in memory; pack it before, by `tar` or \
+                 `cargo xtask image`, and put the file there",
+                folder.display(),
+                tree.summary()
+            )
+        };
         ensure!(
-            tree.bytes() <= IMAGE_MAX_BYTES,
-            "the folder {} has {}, too much for an image in memory; pack it before, by `tar` or \
-             `cargo xtask image`, and put the file there",
-            folder.display(),
-            tree.summary()
+            all_bytes <= IMAGES_MAX_BYTES,
+            "{}: all such images together have at most {}",
+            context(),
+            size::format(IMAGES_MAX_BYTES)
         );
+        memory::check_images(spec, all_bytes).with_context(context)?;
         let memory = memfd_create(c"nabla-image", MFdFlags::MFD_CLOEXEC)
             .context("cannot make a file in memory")?;
         let buffer = BufWriter::with_capacity(1 << 16, File::from(memory));
@@ -149,57 +188,99 @@ impl Disks {
         buffer.flush().context("cannot write an image in memory")?;
         let file = buffer.into_inner().context("cannot write an image in memory")?;
         self.image_bytes += file.metadata().context("cannot measure an image")?.len();
-        // Open until the tender has opened it by that name; with this process's other descriptors the
-        // guest does not get it.
-        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
-        let _ = file.into_raw_fd();
-        Ok(OsStr::new(&path).into())
+        Ok(Found { path: folder.to_owned(), kind: Kind::File, file })
+    }
+
+    /// What the tender says of what was attached, in terms of who attached it by a path.
+    pub(super) fn explain(&self, error: run::Error) -> anyhow::Error {
+        let run::Error::Attach(device::AttachError::Block { name, error }) = error else {
+            return error.into();
+        };
+        let mut text = format!("block device '{name}': {error}");
+        for found in &self.attached {
+            let quoted = |path: &Path| format!("'{}'", path.display());
+            text = text.replace(&quoted(&found.descriptor()), &quoted(&found.path));
+        }
+        anyhow!(text)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::io::Read;
 
+    use nix::sys::stat::{Mode, SFlag, makedev, mknod};
+    use serde_json::{Value, json};
     use tempfile::TempDir;
 
     use super::*;
 
+    fn spec(linux: &Value, mounted: &[&Path]) -> Spec {
+        let mounts: Vec<_> = mounted.iter().map(|path| json!({ "destination": path })).collect();
+        serde_json::from_value(json!({ "ociVersion": "1.0.2", "linux": linux, "mounts": mounts }))
+            .unwrap()
+    }
+
+    fn limited(limit: u64) -> Spec {
+        spec(&json!({ "resources": { "memory": { "limit": limit } } }), &[])
+    }
+
+    fn granting(kind: &str, major: u64, minor: u64) -> Spec {
+        let device = json!({ "path": "/x", "type": kind, "major": major, "minor": minor });
+        spec(&json!({ "devices": [device] }), &[])
+    }
+
     #[test]
-    fn a_name_is_a_path_an_image_or_a_device() {
+    fn a_name_is_a_path_or_an_image() {
         let root = TempDir::new().unwrap();
         let place = |name: &str| root.path().join(name);
-        assert!(find(root.path(), "data").is_none());
+        let find = || Disks::default().find(&spec(&json!({}), &[]), root.path(), "data").unwrap();
+        assert!(find().is_none());
         fs::create_dir(place("dev")).unwrap();
-        for (made, is_folder) in [("dev/data", false), ("data.img", false), ("data", true)] {
-            if is_folder {
-                fs::create_dir(place(made)).unwrap();
-            } else {
-                fs::write(place(made), "").unwrap();
-            }
-            let (found, metadata) = find(root.path(), "data").unwrap();
-            assert_eq!((found, metadata.is_dir()), (place(made), is_folder));
+        // No device, and so not meant.
+        fs::write(place("dev/data"), "").unwrap();
+        assert!(find().is_none());
+        fs::write(place("data.img"), "").unwrap();
+        let found = find().unwrap();
+        assert_eq!((found.path, found.kind), (place("data.img"), Kind::File));
+        fs::create_dir(place("data")).unwrap();
+        let found = find().unwrap();
+        assert_eq!((found.path, found.kind), (place("data"), Kind::Folder));
+    }
+
+    #[test]
+    fn a_block_device_is_attached_only_if_it_is_granted() {
+        let root = TempDir::new().unwrap();
+        let place = |name: &str| root.path().join(name);
+        fs::create_dir(place("dev")).unwrap();
+        let make = |name| mknod(&place(name), SFlag::S_IFBLK, Mode::S_IRWXU, makedev(8, 3));
+        if let Err(error) = make("data.img") {
+            eprintln!("skipped: this user cannot make a block device ({error})");
+            return;
         }
-    }
+        let find = |spec: &Spec| Disks::default().find(spec, root.path(), "data");
+        let others = [granting("b", 8, 4), granting("b", 9, 3), granting("c", 8, 3), limited(0)];
+        for spec in &others {
+            let error = find(spec).unwrap_err().to_string();
+            assert!(error.contains("data.img is the block device 8:3, which"), "{error}");
+        }
+        let grant = granting("b", 8, 3);
+        assert_eq!(find(&grant).unwrap().unwrap().path, place("data.img"));
+        let mounted = spec(&json!({}), &[&place("data.img")]);
+        assert_eq!(find(&mounted).unwrap().unwrap().path, place("data.img"));
 
-    #[test]
-    fn a_disk_is_made_once() {
-        let folder = TempDir::new().unwrap();
-        let path = make_disk(folder.path(), "data", 1 << 20).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 20);
-        fs::write(&path, "kept").unwrap();
-        assert_eq!(make_disk(folder.path(), "data", 1 << 21).unwrap(), path);
-        assert_eq!(fs::read(&path).unwrap(), b"kept");
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn what_a_volume_may_hold_instead_of_a_disk_is_refused() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("data.img");
-        std::os::unix::fs::symlink("/etc/passwd", &path).unwrap();
-        let error = make_disk(folder.path(), "data", 512).unwrap_err().to_string();
-        assert!(error.contains("is no file"), "{error}");
+        // One that is granted comes before what the image has.
+        make("dev/data").unwrap();
+        fs::create_dir(place("data")).unwrap();
+        let found = find(&grant).unwrap().unwrap();
+        assert_eq!((found.path, found.kind), (place("dev/data"), Kind::Device(makedev(8, 3))));
+        for spec in &others {
+            let mut disks = Disks::default();
+            let found = disks.find(spec, root.path(), "data").unwrap().unwrap();
+            assert_eq!((found.path, found.kind), (place("data"), Kind::Folder));
+            assert!(disks.warnings[0].contains("dev/data is left alone"), "{disks:?}");
+        }
     }
 
     #[test]
@@ -207,10 +288,49 @@ mod tests {
         let folder = TempDir::new().unwrap();
         fs::write(folder.path().join("index.html"), "<p>hello</p>").unwrap();
         let mut disks = Disks::default();
-        let path = disks.pack(folder.path(), Strangers::Refused).unwrap();
+        let no_limit = spec(&json!({}), &[]);
+        let found = disks.pack(&no_limit, folder.path(), Strangers::Refused).unwrap();
         let mut bytes = Vec::new();
-        File::open(path).unwrap().read_to_end(&mut bytes).unwrap();
+        File::open(found.descriptor()).unwrap().read_to_end(&mut bytes).unwrap();
         assert_eq!(bytes.len() as u64, disks.image_bytes);
         assert!(bytes.len().is_multiple_of(512) && bytes.starts_with(b"index.html"));
+        assert_eq!(found.path, folder.path());
+    }
+
+    #[test]
+    fn images_that_do_not_fit_are_not_begun() {
+        let folder = TempDir::new().unwrap();
+        let file = File::create(folder.path().join("large")).unwrap();
+        file.set_len(10 << 20).unwrap();
+        let mut disks = Disks::default();
+        let spec = limited(26 << 20);
+        disks.pack(&spec, folder.path(), Strangers::Refused).unwrap();
+        let image_bytes = disks.image_bytes;
+        // Another of the kind is too much.
+        let error = disks.pack(&spec, folder.path(), Strangers::Refused).unwrap_err();
+        let text = format!("{error:#}");
+        assert!(text.contains("1 file, 0 folders, 10.0 MiB, too much for an image"), "{text}");
+        assert!(text.contains("memory limit of 27262976 bytes"), "{text}");
+        assert_eq!(disks.image_bytes, image_bytes);
+
+        file.set_len(IMAGES_MAX_BYTES + 1).unwrap();
+        let no_limit = limited(0);
+        let error = disks.pack(&no_limit, folder.path(), Strangers::Refused).unwrap_err();
+        assert!(error.to_string().contains("at most 1.0 GiB"), "{error}");
+    }
+
+    #[test]
+    fn the_tenders_words_name_the_path() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("data");
+        fs::write(&path, "").unwrap();
+        let found = Found::at(&path).unwrap().unwrap();
+        let typed = found.descriptor().display().to_string();
+        let disks = Disks { attached: vec![found], ..Disks::default() };
+        let error = device::block::AttachError::Written(typed);
+        let error = device::AttachError::Block { name: "data".into(), error };
+        let text = disks.explain(run::Error::Attach(error)).to_string();
+        let start = format!("block device 'data': '{}' is in use", path.display());
+        assert!(text.starts_with(&start), "{text}");
     }
 }

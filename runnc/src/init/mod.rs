@@ -25,7 +25,7 @@ use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use libcontainer::oci_spec::runtime::Spec;
 use libcontainer::workload::{
     Executor, ExecutorError, ExecutorSetEnvsError, ExecutorValidationError,
@@ -165,7 +165,7 @@ fn prepare(
         publish = &[];
     }
     let disks = disks::attach(spec, workload, &mut devices)?;
-    warnings.extend(disks.warnings);
+    warnings.extend(disks.warnings.iter().cloned());
     let options = Options {
         memory_bytes: memory::guest_bytes(spec, settings, disks.image_bytes)?,
         execute_heap: settings.execute_heap,
@@ -179,7 +179,13 @@ fn prepare(
         command_line: command_line(&plan.arguments)?,
         environment: environment(workload)?,
     };
-    let prepared = tender::run::prepare(options, &mut |line| tell(line))?;
+    let prepared =
+        tender::run::prepare(options, &mut |line| tell(line)).map_err(
+            |error| match memory::explain(spec, settings, disks.image_bytes, &error) {
+                Some(text) => anyhow!(text),
+                None => disks.explain(error),
+            },
+        )?;
     profile::check(spec, prepared.calls())?;
     Ok((prepared, warnings))
 }
