@@ -2,6 +2,8 @@
 
 mod version_1;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, ensure};
 use libcgroups::common::{
     AnyCgroupManager, CgroupConfig, CgroupManager, CgroupSetup, ControllerOpt, FreezerState,
@@ -9,8 +11,6 @@ use libcgroups::common::{
 };
 use libcgroups::stats::Stats;
 use libcontainer::oci_spec::runtime::LinuxResources;
-use std::path::{Path, PathBuf};
-
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access};
@@ -62,7 +62,7 @@ pub(crate) fn check(resources: &LinuxResources) -> Result<()> {
 
 /// A control group.
 pub(crate) struct Cgroup {
-    manager: AnyCgroupManager,
+    config: CgroupConfig,
     /// Its folders, one in each hierarchy of version 1; none with version 2.
     folders: Vec<PathBuf>,
 }
@@ -78,23 +78,25 @@ impl Cgroup {
             systemd_cgroup: record.systemd,
             container_name: record.id.clone(),
         };
-        let manager = create_cgroup_manager(config).context("cannot look at control groups")?;
-        let folders = match manager {
-            AnyCgroupManager::V1(_) => version_1::folders(&record.cgroup_path)?,
-            _ => Vec::new(),
+        let folders = match get_cgroup_setup().context("cannot look at control groups")? {
+            CgroupSetup::Unified => Vec::new(),
+            CgroupSetup::Legacy | CgroupSetup::Hybrid => version_1::folders(&record.cgroup_path)?,
         };
-        Ok(Self { manager, folders })
+        Ok(Self { config, folders })
+    }
+
+    /// libcgroups' own, which reads the machine's mounts again and again, so it is made for what needs it.
+    fn manager(&self) -> Result<AnyCgroupManager> {
+        create_cgroup_manager(self.config.clone()).context("cannot look at control groups")
     }
 
     /// The processes in it; none if it is not there.
     pub(crate) fn pids(&self) -> Vec<i32> {
-        match self.folders.is_empty() {
-            false => version_1::pids(&self.folders),
-            true => {
-                let pids = self.manager.get_all_pids().unwrap_or_default();
-                pids.iter().map(|pid| pid.as_raw()).collect()
-            }
+        if !self.folders.is_empty() {
+            return version_1::pids(&self.folders);
         }
+        let pids = self.manager().ok().and_then(|manager| manager.get_all_pids().ok());
+        pids.unwrap_or_default().iter().map(|pid| pid.as_raw()).collect()
     }
 
     /// Makes it, sets its limits, and brings this process into it, with version 1 of control groups: it then leaves
@@ -121,7 +123,7 @@ impl Cgroup {
     /// If the host refuses.
     pub(crate) fn freeze(&self, is_frozen: bool) -> Result<()> {
         let state = if is_frozen { FreezerState::Frozen } else { FreezerState::Thawed };
-        self.manager.freeze(state).context("cannot freeze or thaw the control group")
+        self.manager()?.freeze(state).context("cannot freeze or thaw the control group")
     }
 
     /// Changes its limits.
@@ -136,7 +138,7 @@ impl Cgroup {
             oom_score_adj: None,
             freezer_state: None,
         };
-        self.manager.apply(&options).context("cannot change the limits of the control group")
+        self.manager()?.apply(&options).context("cannot change the limits of the control group")
     }
 
     /// What it has used.
@@ -144,7 +146,7 @@ impl Cgroup {
     /// # Errors
     /// If the host does not tell.
     pub(crate) fn stats(&self) -> Result<Stats> {
-        self.manager.stats().context("cannot read what the control group has used")
+        self.manager()?.stats().context("cannot read what the control group has used")
     }
 
     /// Removes it, which must be empty.
@@ -156,6 +158,6 @@ impl Cgroup {
             return Ok(());
         }
         // It may hold others.
-        self.manager.remove().context("cannot remove the control group")
+        self.manager()?.remove().context("cannot remove the control group")
     }
 }

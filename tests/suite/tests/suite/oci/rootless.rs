@@ -34,7 +34,7 @@ fn published(binaries: &Binaries) -> Result<()> {
     podman.succeed(&podman.container("run", &options, &image, &[]))?;
     ensure!(sandbox.page(ADDRESS.into())? == PAGE);
     let said = podman.succeed(&["logs", "web"])?;
-    ensure!(said.contains("listening on 10.0.2.100/24"), "{said}");
+    ensure!(said.contains("listening on 10.0.2.15/24"), "{said}");
     let processes = podman.succeed(&["top", "web"])?;
     ensure!(processes.lines().count() >= 2, "{processes}");
     orderly("stop", || podman.succeed(&["stop", "--time=20", "web"]))?;
