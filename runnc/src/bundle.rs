@@ -7,6 +7,7 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, bail, ensure};
 use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Mount, Spec};
@@ -25,7 +26,7 @@ pub(crate) struct Bundle {
     /// Its folder.
     pub(crate) dir: PathBuf,
     /// Its configuration.
-    pub(crate) spec: Spec,
+    pub(crate) spec: Rc<Spec>,
 }
 
 impl Bundle {
@@ -53,7 +54,7 @@ impl Bundle {
         );
         check_kinds(&spec)?;
         check_sources(&spec, &dir)?;
-        Ok(Self { dir, spec })
+        Ok(Self { dir, spec: Rc::new(spec) })
     }
 
     /// The root file system, without symbolic links.
@@ -92,6 +93,13 @@ impl Bundle {
         network.path().clone()
     }
 
+    /// Whether the container has a mount namespace of its own, not that of the host or of another.
+    pub(crate) fn has_own_mounts(&self) -> bool {
+        let namespaces = self.spec.linux().as_ref().and_then(|it| it.namespaces().as_ref());
+        let mut namespaces = namespaces.into_iter().flatten();
+        namespaces.any(|it| it.typ() == LinuxNamespaceType::Mount && it.path().is_none())
+    }
+
     /// Whether there are hooks that run while the container is made.
     pub(crate) fn has_early_hooks(&self) -> bool {
         self.spec.hooks().as_ref().is_some_and(|hooks| {
@@ -117,7 +125,7 @@ impl Bundle {
         if self.has_early_hooks() && is_complete && !mounts.iter().any(has_unknown) {
             return Ok(self.dir.clone());
         }
-        let mut spec = self.spec.clone();
+        let mut spec = Spec::clone(&self.spec);
         let seen = mounts.iter().filter(|mount| !is_unseen(mount)).cloned().map(known);
         spec.set_mounts(Some(seen.collect()));
         let mut root = spec.root().clone().context("the configuration has no root")?;

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
@@ -108,10 +109,8 @@ fn build(
     let listener = listen(container)?;
     // Hooks see the host as it is, so libcontainer does all of it for them.
     let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let mut inside = match bundle.has_early_hooks() || is_rootless() {
-        true => None,
-        false => cgroup.enter(resources)?,
-    };
+    let may_enter = bundle.has_own_mounts() && !bundle.has_early_hooks() && !is_rootless();
+    let mut inside = if may_enter { cgroup.enter(resources)? } else { None };
     cgroup::hide_what_is_not_ours()?;
     let given = bundle.for_libcontainer(container.dir(), &record.cgroup_path, inside.is_some())?;
 
@@ -120,7 +119,7 @@ fn build(
         .with_pid_file(request.pid_file)?
         .with_console_socket(request.console_socket)
         .with_preserved_fds(request.preserve_fds)
-        .with_executor(Unikernel::new(listener.as_raw_fd()))
+        .with_executor(Unikernel::new(listener.as_raw_fd(), Rc::clone(&bundle.spec)))
         .validate_id()?;
     // They are what they are; libcontainer would else take its own idea of them.
     (builder.stdin, builder.stdout, builder.stderr) = (None, None, None);

@@ -24,6 +24,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use libcontainer::oci_spec::runtime::Spec;
@@ -55,20 +56,22 @@ pub(crate) struct Unikernel {
     /// Where `start` is waited for. A number, as the process that uses it is a copy of the one that
     /// opened it.
     listener: RawFd,
+    /// The bundle's configuration, of which libcontainer is given what it is to do.
+    spec: Rc<Spec>,
 }
 
 impl Unikernel {
-    pub(crate) fn new(listener: RawFd) -> Self {
-        Self { listener }
+    pub(crate) fn new(listener: RawFd, spec: Rc<Spec>) -> Self {
+        Self { listener, spec }
     }
 }
 
 impl Executor for Unikernel {
     /// Part of `create`, so that the engine hears of a wrong entrypoint then.
-    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+    fn validate(&self, _: &Spec) -> Result<(), ExecutorValidationError> {
         let wrong =
             |error| ExecutorValidationError::ArgValidationError(format!("{REASON}{error:#}"));
-        Entrypoint::of(spec).map(drop).map_err(wrong)
+        Entrypoint::of(&self.spec).map(drop).map_err(wrong)
     }
 
     /// The environment is the guest's, not this process's.
@@ -76,10 +79,10 @@ impl Executor for Unikernel {
         Ok(())
     }
 
-    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+    fn exec(&self, _: &Spec) -> Result<(), ExecutorError> {
         // SAFETY: `create` has opened it, and this process, which is a copy of that one, uses it here only.
         let listener = unsafe { UnixListener::from_raw_fd(self.listener) };
-        let code = match become_supervisor(spec, listener) {
+        let code = match become_supervisor(&self.spec, listener) {
             Ok(code) => code,
             Err(error) => {
                 tell(&format!("{error:#}"));
