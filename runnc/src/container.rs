@@ -17,9 +17,9 @@
 //! deleted, and what is true is asked from the process itself.
 
 use std::collections::HashMap;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::ErrorKind;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -33,13 +33,10 @@ use nix::unistd::geteuid;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::cli::Global;
 use crate::process::Process;
 
 /// How long a call waits for another one that works on the same container.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// As long as names of files may be.
-const ID_MAX_BYTES: usize = 255;
 /// The version of the runtime specification that states are written by.
 pub(crate) const OCI_VERSION: &str = "1.2.0";
 
@@ -83,137 +80,7 @@ pub(crate) struct Record {
     pub(crate) init: Option<Process>,
 }
 
-/// Where containers are kept.
-#[derive(Debug)]
-pub(crate) struct Store {
-    root: PathBuf,
-}
-
-impl Store {
-    /// The folder of `--root`, or the usual one of this user.
-    ///
-    /// # Errors
-    /// If a user has none.
-    pub(crate) fn new(global: &Global) -> Result<Self> {
-        let root = match &global.root {
-            Some(root) => root.clone(),
-            None if !is_rootless() => PathBuf::from("/run/runnc"),
-            None => {
-                let runtime = std::env::var_os("XDG_RUNTIME_DIR")
-                    .context("where to keep states? --root DIR, or set XDG_RUNTIME_DIR")?;
-                PathBuf::from(runtime).join("runnc")
-            }
-        };
-        Ok(Self { root: std::path::absolute(root).context("--root")? })
-    }
-
-    /// Makes room for a new container, which this call works on.
-    ///
-    /// # Errors
-    /// If there is one of that name, or no room.
-    pub(crate) fn add(&self, id: &str) -> Result<Container> {
-        let dir = self.dir(id)?;
-        let cannot = || format!("cannot make {}", dir.display());
-        let private = |recursive| {
-            let mut builder = DirBuilder::new();
-            builder.mode(0o700).recursive(recursive);
-            builder
-        };
-        private(true).create(&self.root).with_context(cannot)?;
-        match private(false).create(&dir) {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                bail!("container with given ID already exists: {id}")
-            }
-            made => made.with_context(cannot)?,
-        }
-        let mut container = Container { id: id.to_owned(), dir, record: None, lock: None };
-        match container.lock(true) {
-            Ok(()) => Ok(container),
-            Err(error) => {
-                let _ = container.forget();
-                Err(error)
-            }
-        }
-    }
-
-    /// A container that there is.
-    ///
-    /// # Errors
-    /// If there is none of that name, in words that engines know.
-    pub(crate) fn find(&self, id: &str) -> Result<Container> {
-        let dir = self.dir(id)?;
-        match fs::metadata(&dir) {
-            Ok(metadata) if metadata.is_dir() => {}
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("cannot look at {}", dir.display()));
-            }
-            _ => bail!("container does not exist: {id}"),
-        }
-        let record = read_record(&dir)?;
-        Ok(Container { id: id.to_owned(), dir, record, lock: None })
-    }
-
-    /// A container whose record may be damaged, for one who wants it gone.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub(crate) fn find_remains(&self, id: &str) -> Result<Container> {
-        match self.find(id) {
-            Err(error) if !error.to_string().contains("does not exist") => {
-                Ok(Container { id: id.to_owned(), dir: self.dir(id)?, record: None, lock: None })
-            }
-            found => found,
-        }
-    }
-
-    /// The same, for a call that works on the container.
-    ///
-    /// # Errors
-    /// If there is none, or another call works on it and does not end.
-    pub(crate) fn take(&self, id: &str) -> Result<Container> {
-        let mut container = self.find(id)?;
-        container.lock(false)?;
-        // It may have been changed before the lock was there.
-        container.record = read_record(&container.dir)?;
-        Ok(container)
-    }
-
-    /// All containers, in the order of their names.
-    ///
-    /// # Errors
-    /// If the root cannot be read.
-    pub(crate) fn all(&self) -> Result<Vec<Container>> {
-        let entries = match fs::read_dir(&self.root) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("cannot read {}", self.root.display()))?,
-        };
-        let mut ids: Vec<String> = entries
-            .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-            .filter(|id| check_id(id).is_ok())
-            .collect();
-        ids.sort_unstable();
-        // One that is removed meanwhile is none.
-        Ok(ids.iter().filter_map(|id| self.find(id).ok()).collect())
-    }
-
-    fn dir(&self, id: &str) -> Result<PathBuf> {
-        check_id(id)?;
-        Ok(self.root.join(id))
-    }
-}
-
-/// A name of a container is a name of a file, of the letters that runc permits.
-fn check_id(id: &str) -> Result<()> {
-    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-.".contains(&byte);
-    let is_valid = !id.is_empty()
-        && id.len() <= ID_MAX_BYTES
-        && id.bytes().all(is_letter)
-        && ![".", ".."].contains(&id);
-    ensure!(is_valid, "invalid container ID '{id}': letters, digits and _ + - . make one");
-    Ok(())
-}
-
-fn read_record(dir: &Path) -> Result<Option<Record>> {
+pub(crate) fn read_record(dir: &Path) -> Result<Option<Record>> {
     let path = dir.join(RECORD);
     match fs::read(&path) {
         Ok(bytes) => {
@@ -241,6 +108,11 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// The one in this folder.
+    pub(crate) fn at(id: &str, dir: PathBuf, record: Option<Record>) -> Self {
+        Self { id: id.to_owned(), dir, record, lock: None }
+    }
+
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
@@ -423,7 +295,7 @@ impl Container {
 
     /// Waits until no other call works on the container. The lock is this process's alone: what it forks
     /// does not hold it.
-    fn lock(&mut self, is_new: bool) -> Result<()> {
+    pub(crate) fn lock(&mut self, is_new: bool) -> Result<()> {
         let path = self.dir.join(LOCK);
         let cannot = || format!("cannot open {}", path.display());
         let deadline = Instant::now() + PATIENCE;

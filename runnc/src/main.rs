@@ -5,7 +5,7 @@
 //! |---|---|
 //! | [`cli`] | the command line |
 //! | [`command`] | one file for each verb |
-//! | [`container`] | what is known of a container between two calls, and what it is doing now |
+//! | [`store`], [`container`] | what is known of containers between two calls, and what they are doing now |
 //! | [`bundle`] | a bundle's configuration, and what libcontainer is given of it |
 //! | [`cgroup`] | its control group |
 //! | [`plan`] | how `start` and the waiting container speak with each other |
@@ -23,6 +23,7 @@ mod log;
 mod network;
 mod plan;
 mod process;
+mod store;
 
 use std::process::ExitCode;
 

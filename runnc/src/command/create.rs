@@ -17,10 +17,11 @@ use crate::bundle::Bundle;
 use crate::cgroup::{self, Cgroup, Inside};
 use crate::cli::Global;
 use crate::command::delete;
-use crate::container::{Container, Record, Store, is_rootless, rfc3339};
+use crate::container::{Container, Record, is_rootless, rfc3339};
 use crate::init::{REASON, Unikernel};
 use crate::log::Log;
 use crate::process::Process;
+use crate::store::Store;
 
 /// What `create` and `run` have in common.
 pub(super) struct Request<'a> {
@@ -61,6 +62,12 @@ pub(super) fn create(
 ) -> Result<Container> {
     let bundle = Bundle::read(request.bundle)?;
     let spec = &bundle.spec;
+    let terminal = spec.process().as_ref().and_then(|process| process.terminal());
+    ensure!(
+        request.detached || terminal != Some(true),
+        "process.terminal needs --detach and --console-socket; without it the console of the guest is the \
+         standard output of this program"
+    );
     let record = Record {
         id: request.id.to_owned(),
         bundle: bundle.dir.clone(),

@@ -10,8 +10,9 @@ use libcontainer::oci_spec::runtime::Hook;
 use liboci_cli::Delete;
 
 use crate::cgroup::Cgroup;
-use crate::container::{Container, Record, Status, Store};
+use crate::container::{Container, Record, Status};
 use crate::log::Log;
+use crate::store::Store;
 use crate::{network, process};
 
 /// How long killed processes may take to be gone. One that waits for a disk takes long.

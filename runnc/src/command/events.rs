@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::cgroup::Cgroup;
 use crate::command::print;
-use crate::container::{Status, Store};
+use crate::container::Status;
+use crate::store::Store;
 
 /// The verb: once with `--stats`, else again and again until the container stops.
 pub(super) fn main(store: &Store, words: &Events) -> Result<()> {

@@ -4,8 +4,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cgroup::Cgroup;
 use crate::cli::Kill;
-use crate::container::{Status, Store};
+use crate::container::Status;
 use crate::process::signal_number;
+use crate::store::Store;
 
 /// The verb.
 pub(super) fn main(store: &Store, words: &Kill) -> Result<()> {

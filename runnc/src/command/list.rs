@@ -7,7 +7,7 @@ use liboci_cli::List;
 use serde_json::Value;
 
 use crate::command::print;
-use crate::container::Store;
+use crate::store::Store;
 
 const COLUMNS: [(&str, &str); 6] = [
     ("ID", "id"),

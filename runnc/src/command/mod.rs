@@ -19,8 +19,9 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::cgroup::Cgroup;
 use crate::cli::{Cli, Verb};
-use crate::container::{OCI_VERSION, Status, Store};
+use crate::container::{OCI_VERSION, Status};
 use crate::log::Log;
+use crate::store::Store;
 
 /// Does what the command line says.
 ///

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::cgroup::Cgroup;
 use crate::command::print;
-use crate::container::Store;
+use crate::store::Store;
 
 /// The verb.
 pub(super) fn main(store: &Store, words: &Ps) -> Result<()> {

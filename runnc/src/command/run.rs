@@ -9,9 +9,9 @@ use nix::sys::signal::{SigSet, Signal};
 
 use crate::cli::Global;
 use crate::command::{create, delete, start};
-use crate::container::Store;
 use crate::log::Log;
 use crate::process::Process;
+use crate::store::Store;
 
 /// The verb.
 pub(super) fn main(store: &Store, global: &Global, words: &Run, log: &Log) -> Result<ExitCode> {

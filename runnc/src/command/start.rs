@@ -12,11 +12,12 @@ use libcontainer::container::ContainerStatus;
 use libcontainer::notify_socket::{NOTIFY_FILE, NotifySocket};
 
 use crate::command::delete::{hook_state, run_hooks};
-use crate::container::{Container, Status, Store};
+use crate::container::{Container, Status};
 use crate::log::Log;
 use crate::network;
 use crate::plan::{self, Answer, Wish};
 use crate::process::Process;
+use crate::store::Store;
 
 /// The verb.
 pub(super) fn main(store: &Store, id: &str, log: &Log) -> Result<()> {

@@ -10,7 +10,8 @@ use liboci_cli::Update;
 use serde_json::{Map, Value, json};
 
 use crate::cgroup::Cgroup;
-use crate::container::{Status, Store};
+use crate::container::Status;
+use crate::store::Store;
 
 const RESOURCES_MAX_BYTES: u64 = 1 << 20;
 
