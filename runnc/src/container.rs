@@ -19,6 +19,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::ErrorKind;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -142,9 +143,16 @@ impl Container {
         })
     }
 
-    /// Where the container waits for its `start`, from this folder.
-    pub(crate) fn socket(&self) -> PathBuf {
-        self.dir.join("start.sock")
+    /// Where the container waits for its `start`, by a path that is short enough for a socket, which has 107 bytes
+    /// at most; it holds as long as the descriptor is open.
+    ///
+    /// # Errors
+    /// If the container's folder cannot be opened.
+    pub(crate) fn socket(&self) -> Result<(File, PathBuf)> {
+        let cannot = || format!("cannot open {}", self.dir.display());
+        let dir = File::open(&self.dir).with_context(cannot)?;
+        let path = PathBuf::from(format!("/proc/self/fd/{}/start.sock", dir.as_raw_fd()));
+        Ok((dir, path))
     }
 
     /// What it is doing now.

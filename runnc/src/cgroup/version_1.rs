@@ -43,7 +43,7 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// The processes in these folders.
+/// The processes in these folders, other than this one.
 pub(super) fn pids(folders: &[PathBuf]) -> Vec<i32> {
     let lists = folders.iter().filter_map(|it| fs::read_to_string(it.join("cgroup.procs")).ok());
     let mut pids: Vec<i32> = lists
@@ -51,6 +51,7 @@ pub(super) fn pids(folders: &[PathBuf]) -> Vec<i32> {
         .collect();
     pids.sort_unstable();
     pids.dedup();
+    pids.retain(|&pid| pid != std::process::id() as i32);
     pids
 }
 

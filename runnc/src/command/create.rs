@@ -1,6 +1,5 @@
 //! `create`: from a bundle to a container that waits for its start.
 
-use std::fs;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -113,7 +112,8 @@ fn build(
     container.set_pending()?;
     // Open as long as this program, and what it forks, has not become something else.
     let _birth = container.birth()?;
-    let listener = listen(container)?;
+    let (_dir, path) = container.socket()?;
+    let listener = UnixListener::bind(path).context("cannot make the socket for the start")?;
     // Hooks see the host as it is, so libcontainer does all of it for them.
     let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
     let may_enter = bundle.has_own_mounts() && !bundle.has_early_hooks() && !is_rootless();
@@ -159,14 +159,4 @@ fn explain(error: libcontainer::error::LibcontainerError) -> anyhow::Error {
         Some((_, ours)) => anyhow::Error::msg(ours.to_owned()),
         None => anyhow::Error::msg(text),
     }
-}
-
-/// A path of a socket has 107 bytes at most, and a root may be longer.
-fn listen(container: &Container) -> Result<UnixListener> {
-    let dir = fs::File::open(container.dir()).context("cannot open the container's folder")?;
-    let name = container.socket();
-    let name = name.file_name().unwrap_or_default();
-    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
-    UnixListener::bind(path)
-        .with_context(|| format!("cannot make {}", container.socket().display()))
 }

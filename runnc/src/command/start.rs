@@ -1,11 +1,8 @@
 //! `start`: hands the waiting container its network, and comes back when the guest is about to run or
 //! has said why it cannot.
 
-use std::fs::File;
 use std::io::{self, ErrorKind};
-use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 use libcontainer::container::ContainerStatus;
@@ -80,9 +77,6 @@ fn ended(init: Process) -> String {
 }
 
 fn connect(container: &Container) -> Result<UnixStream> {
-    let dir = File::open(container.dir()).context("cannot open the container's folder")?;
-    let name = container.socket();
-    let name = name.file_name().unwrap_or_default();
-    let path = PathBuf::from(format!("/proc/self/fd/{}", dir.as_raw_fd())).join(name);
+    let (_dir, path) = container.socket()?;
     UnixStream::connect(path).context("the container does not wait for a start")
 }

@@ -19,12 +19,40 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("oci::spec::cgroups::pids", pids),
         Case::new("oci::spec::cgroups::blockIO", block),
         Case::new("oci::spec::cgroups::devices", devices),
+        Case::new("oci::spec::cgroups::version 2 alone", version_2_alone),
         Case::new("oci::spec::cgroups::what this machine does not have is refused", missing),
     ]
 }
 
 fn is_version_2() -> bool {
     Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
+/// A host that has version 2 and nothing else, as far as the runtime can see, on whatever machine this is. What
+/// controllers it has depends on the machine.
+fn version_2_alone(binaries: &Binaries) -> Result<()> {
+    let place = Place::new(binaries)?;
+    let root = "/sys/fs/cgroup";
+    if !is_version_2() {
+        place.sandbox.succeed(&["mount", "-t", "cgroup2", "none", root])?;
+    }
+    let runtime = place.runtime();
+    let life = place.start(|config| config["linux"]["resources"] = json!({}))?;
+    let own = format!("{root}{}/{}", place.sandbox.cgroup(), life.bundle.id);
+    let read = |file: &str| place.sandbox.succeed(&["cat", &format!("{own}/{file}")]);
+    life.guest_process()?;
+    let members = read("cgroup.procs")?;
+    ensure!(members.lines().count() == 2, "{members}");
+    runtime.about(&life.bundle, &["pause"])?;
+    ensure!(read("cgroup.events")?.contains("frozen 1"));
+    ensure!(runtime.state(&life.bundle)?["status"] == "paused");
+    runtime.about(&life.bundle, &["resume"])?;
+    ensure!(read("cgroup.events")?.contains("frozen 0"));
+    let shown = runtime.about(&life.bundle, &["ps", "--format=json"])?;
+    ensure!(serde_json::from_str::<Vec<i64>>(&shown)?.len() == 2, "{shown}");
+    life.end()?;
+    ensure!(read("cgroup.procs").is_err(), "{own} is still there");
+    Ok(())
 }
 
 fn limited(place: &Place, resources: Value) -> Result<Life<'_>> {
