@@ -1,6 +1,7 @@
 //! A container's control group, by libcgroups: version 1, version 2, or both at once.
 
 mod version_1;
+mod version_2;
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +12,15 @@ use libcgroups::common::{
 };
 use libcgroups::stats::Stats;
 use libcontainer::oci_spec::runtime::LinuxResources;
-use nix::mount::{MsFlags, mount};
+use nix::errno::Errno;
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access};
 
 use crate::container::{Record, is_rootless};
 
-pub(crate) use version_1::Inside;
-
+/// More mounts over each other are not taken away.
+const MOUNTS_MAX: usize = 16;
 /// Where control groups are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -45,6 +47,24 @@ pub(crate) fn hide_what_is_not_ours() -> Result<()> {
         "control groups of version 1 are the host's; an engine's user namespace, such as rootless \
          podman's, or version 2 is needed",
     )
+}
+
+/// Gives this process, and what it forks, mounts of its own with no control groups among them.
+fn cover() -> Result<()> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)
+        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
+        .and_then(|()| {
+            // There may be several, one over the other; what is not uppermost counts as well.
+            let outcome = std::iter::repeat_with(|| umount2(ROOT, MntFlags::MNT_DETACH));
+            match outcome.take(MOUNTS_MAX).find_map(Result::err) {
+                Some(Errno::EINVAL) => Ok(()),
+                Some(errno) => Err(errno),
+                None => Err(Errno::EBUSY),
+            }
+        })
+        .and_then(|()| mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none))
+        .context("cannot cover the control groups")
 }
 
 /// Refuses limits that would be ignored.
@@ -99,22 +119,39 @@ impl Cgroup {
         pids.unwrap_or_default().iter().map(|pid| pid.as_raw()).collect()
     }
 
-    /// Makes it, sets its limits, and brings this process into it, with version 1 of control groups: it then leaves
-    /// libcontainer nothing to do, who would stop the whole machine's forks for some ten milliseconds by moving a
-    /// process from outside. `None` with version 2.
+    /// Makes it, sets its limits, and runs `make` in it without control groups to see, so that libcontainer has
+    /// nothing to do there: it would stop the whole machine's forks for some ten milliseconds by moving a process
+    /// in. `make` is told whether it is so; if that cannot be, it runs as if this were not there.
     ///
     /// # Errors
-    /// If it cannot be made.
-    pub(crate) fn enter(&self, resources: Option<&LinuxResources>) -> Result<Option<Inside>> {
-        if self.folders.is_empty() {
-            return Ok(None);
+    /// If the group cannot be made, and those of `make`.
+    pub(crate) fn run_inside(
+        &self,
+        resources: Option<&LinuxResources>,
+        make: impl Fn(bool) -> Result<i32>,
+    ) -> Result<i32> {
+        let limit = || resources.map_or(Ok(()), |resources| self.apply(resources));
+        if !self.folders.is_empty() {
+            let before = version_1::own()?;
+            version_1::make(&self.folders)?;
+            limit()?;
+            let mut inside = version_1::Inside::enter(&self.folders, before)?;
+            let made = make(true);
+            inside.leave()?;
+            return made;
         }
-        let before = version_1::own()?;
-        version_1::make(&self.folders)?;
-        if let Some(resources) = resources {
-            self.apply(resources)?;
+        if self.config.systemd_cgroup {
+            // The group is systemd's to make, and it moves the process.
+            return make(false);
         }
-        Inside::enter(&self.folders, before).map(Some)
+        let name = self.config.cgroup_path.strip_prefix("/").unwrap_or(&self.config.cgroup_path);
+        let folder = Path::new(ROOT).join(name);
+        version_2::make(&folder)?;
+        limit()?;
+        match version_2::run(&folder, || make(true))? {
+            Some(pid) => Ok(pid),
+            None => make(false),
+        }
     }
 
     /// Stops all processes in it, or lets them go on.

@@ -13,10 +13,9 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, setns, unshare};
+use nix::sched::{CloneFlags, setns};
 
-use super::ROOT;
+use super::{ROOT, cover};
 
 /// Files of a cpuset that must not be empty before a process comes in.
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
@@ -119,7 +118,7 @@ fn come_into(folders: &[PathBuf]) -> Result<()> {
 
 /// This process is in a control group and sees none, until this is dropped. What it forks meanwhile stays so.
 #[derive(Debug)]
-pub(crate) struct Inside {
+pub(super) struct Inside {
     before: Vec<PathBuf>,
     mounts: Option<File>,
 }
@@ -129,13 +128,8 @@ impl Inside {
         let mut inside = Self { before, mounts: None };
         come_into(folders)?;
         let mounts = File::open("/proc/self/ns/mnt").context("cannot open /proc/self/ns/mnt")?;
-        let none = None::<&str>;
-        unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
         inside.mounts = Some(mounts);
-        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
-            .and_then(|()| umount2(ROOT, MntFlags::MNT_DETACH))
-            .and_then(|()| mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none))
-            .context("cannot cover the control groups")?;
+        cover()?;
         Ok(inside)
     }
 
@@ -143,7 +137,7 @@ impl Inside {
     ///
     /// # Errors
     /// If it cannot; it is tried once more as this is dropped.
-    pub(crate) fn leave(&mut self) -> Result<()> {
+    pub(super) fn leave(&mut self) -> Result<()> {
         if let Some(mounts) = &self.mounts {
             setns(mounts.as_fd(), CloneFlags::CLONE_NEWNS)
                 .context("cannot go back to the mounts")?;

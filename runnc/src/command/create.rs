@@ -1,6 +1,6 @@
 //! `create`: from a bundle to a container that waits for its start.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use liboci_cli::Create;
 use nix::unistd::geteuid;
 
 use crate::bundle::Bundle;
-use crate::cgroup::{self, Cgroup, Inside};
+use crate::cgroup::{self, Cgroup};
 use crate::cli::Global;
 use crate::command::delete;
 use crate::container::{Container, Record, is_rootless, rfc3339};
@@ -114,19 +114,39 @@ fn build(
     let _birth = container.birth()?;
     let (_dir, path) = container.socket()?;
     let listener = UnixListener::bind(path).context("cannot make the socket for the start")?;
+    let listener = listener.as_raw_fd();
+    let make =
+        |is_limited| with_libcontainer(container, &record, bundle, request, listener, is_limited);
     // Hooks see the host as it is, so libcontainer does all of it for them.
-    let resources = bundle.spec.linux().as_ref().and_then(|linux| linux.resources().as_ref());
-    let may_enter = bundle.has_own_mounts() && !bundle.has_early_hooks() && !is_rootless();
-    let mut inside = if may_enter { cgroup.enter(resources)? } else { None };
-    cgroup::hide_what_is_not_ours()?;
-    let given = bundle.for_libcontainer(container.dir(), &record.cgroup_path, inside.is_some())?;
+    let may_be_inside = bundle.has_own_mounts() && !bundle.has_early_hooks() && !is_rootless();
+    let pid = if may_be_inside {
+        let linux = bundle.spec.linux().as_ref();
+        cgroup.run_inside(linux.and_then(|linux| linux.resources().as_ref()), make)?
+    } else {
+        cgroup::hide_what_is_not_ours()?;
+        make(false)?
+    };
+    let init = Process::of(pid).context("the container's process ended at once")?;
+    container.save(Record { init: Some(init), ..record })
+}
 
+/// The part that is libcontainer's: namespaces, root, hooks, and the control group unless its limits are in force
+/// already. The number of the container's first process.
+fn with_libcontainer(
+    container: &Container,
+    record: &Record,
+    bundle: &Bundle,
+    request: &Request<'_>,
+    listener: RawFd,
+    is_limited: bool,
+) -> Result<i32> {
+    let given = bundle.for_libcontainer(container.dir(), &record.cgroup_path, is_limited)?;
     let mut builder = ContainerBuilder::new(request.id.to_owned(), SyscallType::default())
         .with_root_path(container.libcontainer())?
         .with_pid_file(request.pid_file)?
         .with_console_socket(request.console_socket)
         .with_preserved_fds(request.preserve_fds)
-        .with_executor(Unikernel::new(listener.as_raw_fd(), Rc::clone(&bundle.spec)))
+        .with_executor(Unikernel::new(listener, Rc::clone(&bundle.spec)))
         .validate_id()?;
     // They are what they are; libcontainer would else take its own idea of them.
     (builder.stdin, builder.stdout, builder.stderr) = (None, None, None);
@@ -136,11 +156,8 @@ fn build(
         .with_detach(request.detached)
         .with_no_pivot(request.no_pivot)
         .build();
-    inside.as_mut().map_or(Ok(()), Inside::leave)?;
     let made = made.map_err(explain)?;
-    let pid = made.pid().context("the container has no process")?.as_raw();
-    let init = Process::of(pid).context("the container's process ended at once")?;
-    container.save(Record { init: Some(init), ..record })
+    Ok(made.pid().context("the container has no process")?.as_raw())
 }
 
 /// What libcontainer says, with its reasons, and without what it says twice.

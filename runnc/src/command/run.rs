@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use liboci_cli::Run;
 use nix::errno::Errno;
+use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal};
 
 use crate::cli::Global;
@@ -24,6 +25,10 @@ pub(super) fn main(store: &Store, global: &Global, words: &Run, log: &Log) -> Re
         preserve_fds: words.preserve_fds,
         detached: words.detach,
     };
+    if !words.detach {
+        // The container's first process may be a grandchild, and is to be waited for here.
+        prctl::set_child_subreaper(true).context("cannot adopt the container's process")?;
+    }
     let mut container = create::create(store, global, &request, log)?;
     let signals = signals();
     if !words.detach {
@@ -57,7 +62,7 @@ fn signals() -> SigSet {
         .collect()
 }
 
-/// Waits for the end of the container's first process, which is a child of this one, and passes
+/// Waits for the end of the container's first process, which is this one's to wait for, and passes
 /// signals on to it. Its status, or 128 and the number of the signal that ended it.
 fn wait(init: Process, signals: &SigSet) -> Result<u8> {
     loop {
