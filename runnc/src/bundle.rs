@@ -208,10 +208,13 @@ fn known(mut mount: Mount) -> Mount {
 
 #[cfg(test)]
 mod tests {
+    use libcontainer::workload::Executor;
+    use proptest::prelude::*;
     use serde_json::{Value, json};
     use tempfile::TempDir;
 
     use super::*;
+    use crate::init::Unikernel;
 
     fn bundle(changes: &Value) -> (TempDir, Result<Bundle>) {
         let mut config = json!({
@@ -323,5 +326,73 @@ mod tests {
         }
         let empty = TempDir::new().unwrap();
         assert!(Bundle::read(empty.path()).unwrap_err().to_string().contains("cannot read"));
+    }
+
+    /// The places of all values in a value, as JSON pointers.
+    fn places(value: &Value, place: &str, all: &mut Vec<String>) {
+        all.push(place.to_owned());
+        match value {
+            Value::Object(members) => {
+                members.iter().for_each(|(key, it)| {
+                    places(it, &format!("{place}/{}", key.replace('/', "~1")), all);
+                });
+            }
+            Value::Array(items) => {
+                items
+                    .iter()
+                    .enumerate()
+                    .for_each(|(i, it)| places(it, &format!("{place}/{i}"), all));
+            }
+            _ => {}
+        }
+    }
+
+    fn anything() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+            Just(json!("../../..")),
+            Just(json!([])),
+            Just(json!({})),
+            Just(json!(["", "NABLA_MEMORY=1", "NABLA_SIZE_=0", "a=b"])),
+            Just(
+                json!([{ "type": "mount", "path": "" }, { "type": "network", "path": "/proc/self/ns/net" }])
+            ),
+            Just(json!([{ "names": ["read"], "action": "SCMP_ACT_ALLOW", "args": [] }])),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_configuration_says_there_is_an_answer(
+            changes in prop::collection::vec((any::<prop::sample::Index>(), anything()), 1..4),
+        ) {
+            let mut config = serde_json::to_value(Spec::default()).unwrap();
+            config["hooks"] = json!({ "poststop": [{ "path": "/bin/true", "args": ["true"], "timeout": 1 }] });
+            config["linux"]["cgroupsPath"] = json!("/a");
+            config["linux"]["seccomp"] = json!({ "defaultAction": "SCMP_ACT_ERRNO", "syscalls": [] });
+            config["annotations"] = json!({ "io.kubernetes.cri.container-type": "sandbox" });
+            for (index, value) in changes {
+                let mut all = Vec::new();
+                places(&config, "", &mut all);
+                let place: &String = index.get(&all);
+                *config.pointer_mut(place).unwrap() = value;
+            }
+            let dir = TempDir::new().unwrap();
+            fs::create_dir(dir.path().join("rootfs")).unwrap();
+            fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
+            let Ok(bundle) = Bundle::read(dir.path()) else { return Ok(()) };
+            let _ = (bundle.rootfs(), bundle.cgroup_path("id", true), bundle.netns());
+            let given = TempDir::new().unwrap();
+            if let Ok(path) = bundle.for_libcontainer(given.path(), Path::new("/a"), true) {
+                prop_assert!(Bundle::read(&path).is_ok(), "what is given cannot be read");
+            }
+            let unikernel = Unikernel::new(-1, Rc::clone(&bundle.spec));
+            let _ = unikernel.validate(&bundle.spec);
+        }
     }
 }
