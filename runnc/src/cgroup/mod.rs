@@ -1,5 +1,6 @@
 //! A container's control group, by libcgroups: version 1, version 2, or both at once.
 
+mod inside;
 mod version_1;
 mod version_2;
 
@@ -12,15 +13,13 @@ use libcgroups::common::{
 };
 use libcgroups::stats::Stats;
 use libcontainer::oci_spec::runtime::LinuxResources;
-use nix::errno::Errno;
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access};
 
 use crate::container::{Record, is_rootless};
+use inside::Entry;
 
-/// More mounts over each other are not taken away.
-const MOUNTS_MAX: usize = 16;
 /// Where control groups are mounted.
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -49,24 +48,6 @@ pub(crate) fn hide_what_is_not_ours() -> Result<()> {
     )
 }
 
-/// Gives this process, and what it forks, mounts of its own with no control groups among them.
-fn cover() -> Result<()> {
-    let none = None::<&str>;
-    unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
-        .and_then(|()| {
-            // There may be several, one over the other; what is not uppermost counts as well.
-            let outcome = std::iter::repeat_with(|| umount2(ROOT, MntFlags::MNT_DETACH));
-            match outcome.take(MOUNTS_MAX).find_map(Result::err) {
-                Some(Errno::EINVAL) => Ok(()),
-                Some(errno) => Err(errno),
-                None => Err(Errno::EBUSY),
-            }
-        })
-        .and_then(|()| mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none))
-        .context("cannot cover the control groups")
-}
-
 /// Refuses limits that would be ignored.
 ///
 /// # Errors
@@ -83,8 +64,17 @@ pub(crate) fn check(resources: &LinuxResources) -> Result<()> {
 /// A control group.
 pub(crate) struct Cgroup {
     config: CgroupConfig,
-    /// Its folders, one in each hierarchy of version 1; none with version 2.
-    folders: Vec<PathBuf>,
+    kind: Kind,
+}
+
+/// How the host keeps it.
+enum Kind {
+    /// With version 1, as a folder in each hierarchy.
+    Version1(Vec<PathBuf>),
+    /// With version 2, as this folder.
+    Version2(PathBuf),
+    /// With version 2, as systemd makes it.
+    Systemd,
 }
 
 impl Cgroup {
@@ -93,16 +83,21 @@ impl Cgroup {
     /// # Errors
     /// If the host has none.
     pub(crate) fn of(record: &Record) -> Result<Self> {
+        let path = record.cgroup_path.clone();
+        let kind = match get_cgroup_setup().context("cannot look at control groups")? {
+            CgroupSetup::Legacy | CgroupSetup::Hybrid => Kind::Version1(version_1::folders(&path)?),
+            // As libcgroups decides it.
+            CgroupSetup::Unified if record.systemd && !path.is_absolute() => Kind::Systemd,
+            CgroupSetup::Unified => {
+                Kind::Version2(Path::new(ROOT).join(path.strip_prefix("/").unwrap_or(&path)))
+            }
+        };
         let config = CgroupConfig {
-            cgroup_path: record.cgroup_path.clone(),
+            cgroup_path: path,
             systemd_cgroup: record.systemd,
             container_name: record.id.clone(),
         };
-        let folders = match get_cgroup_setup().context("cannot look at control groups")? {
-            CgroupSetup::Unified => Vec::new(),
-            CgroupSetup::Legacy | CgroupSetup::Hybrid => version_1::folders(&record.cgroup_path)?,
-        };
-        Ok(Self { config, folders })
+        Ok(Self { config, kind })
     }
 
     /// libcgroups' own, which reads the machine's mounts again and again, so it is made for what needs it.
@@ -110,18 +105,29 @@ impl Cgroup {
         create_cgroup_manager(self.config.clone()).context("cannot look at control groups")
     }
 
-    /// The processes in it; none if it is not there.
-    pub(crate) fn pids(&self) -> Vec<i32> {
-        if !self.folders.is_empty() {
-            return version_1::pids(&self.folders);
-        }
-        let pids = self.manager().ok().and_then(|manager| manager.get_all_pids().ok());
-        pids.unwrap_or_default().iter().map(|pid| pid.as_raw()).collect()
+    /// The processes in it, without this one and those that have no number here; none if it is not there.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn pids(&self) -> Result<Vec<i32>> {
+        let all = || {
+            let pids = self.manager()?.get_all_pids().context("cannot read the control group")?;
+            Ok(pids.iter().map(|pid| pid.as_raw()).collect())
+        };
+        let mut pids = match &self.kind {
+            Kind::Version1(folders) => version_1::pids(folders)?,
+            Kind::Version2(folder) if !folder.exists() => Vec::new(),
+            Kind::Version2(_) => all()?,
+            // systemd removes it with its last process.
+            Kind::Systemd => all().unwrap_or_else(|_: anyhow::Error| Vec::new()),
+        };
+        pids.retain(|&pid| pid > 0 && pid != std::process::id() as i32);
+        Ok(pids)
     }
 
-    /// Makes it, sets its limits, and runs `make` in it without control groups to see, so that libcontainer has
-    /// nothing to do there: it would stop the whole machine's forks for some ten milliseconds by moving a process
-    /// in. `make` is told whether it is so; if that cannot be, it runs as if this were not there.
+    /// Makes it, sets its limits, and runs `make` in it, in a child that sees no control groups, so that
+    /// libcontainer has nothing to do there. `make` is told whether it is so; if that cannot be, it runs as if
+    /// this were not there.
     ///
     /// # Errors
     /// If the group cannot be made, and those of `make`.
@@ -130,25 +136,19 @@ impl Cgroup {
         resources: Option<&LinuxResources>,
         make: impl Fn(bool) -> Result<i32>,
     ) -> Result<i32> {
-        let limit = || resources.map_or(Ok(()), |resources| self.apply(resources));
-        if !self.folders.is_empty() {
-            let before = version_1::own()?;
-            version_1::make(&self.folders)?;
-            limit()?;
-            let mut inside = version_1::Inside::enter(&self.folders, before)?;
-            let made = make(true);
-            inside.leave()?;
-            return made;
-        }
-        if self.config.systemd_cgroup {
-            // The group is systemd's to make, and it moves the process.
-            return make(false);
-        }
-        let name = self.config.cgroup_path.strip_prefix("/").unwrap_or(&self.config.cgroup_path);
-        let folder = Path::new(ROOT).join(name);
-        version_2::make(&folder)?;
-        limit()?;
-        match version_2::run(&folder, || make(true))? {
+        let entry = match &self.kind {
+            Kind::Version1(folders) if !folders.is_empty() => {
+                version_1::make(folders)?;
+                Entry::Walk(folders)
+            }
+            Kind::Version2(folder) => {
+                version_2::make(folder)?;
+                Entry::Birth(folder)
+            }
+            Kind::Version1(_) | Kind::Systemd => return make(false),
+        };
+        resources.map_or(Ok(()), |resources| self.apply(resources))?;
+        match inside::run(&entry, || make(true))? {
             Some(pid) => Ok(pid),
             None => make(false),
         }
@@ -191,10 +191,9 @@ impl Cgroup {
     /// # Errors
     /// If the host refuses.
     pub(crate) fn remove(&self) -> Result<()> {
-        if !self.folders.is_empty() && version_1::remove(&self.folders) {
-            return Ok(());
+        match &self.kind {
+            Kind::Version1(folders) => version_1::remove(folders),
+            _ => self.manager()?.remove().context("cannot remove the control group"),
         }
-        // It may hold others.
-        self.manager()?.remove().context("cannot remove the control group")
     }
 }

@@ -1,21 +1,13 @@
-//! Hierarchies of version 1, one folder for each: how to come into a control group without waiting for the
-//! whole machine.
-//!
-//! A process that is moved by its number, or with its threads, makes the kernel hold up all forks and exits
-//! until every processor has noticed, some ten milliseconds. One that moves itself alone, by writing 0 to
-//! `tasks`, does not (`cgroup_procs_write_start` in the kernel's kernel/cgroup/cgroup.c).
+//! Hierarchies of version 1: a control group is a folder in each.
 
-use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::os::fd::AsFd;
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
+use super::ROOT;
 use anyhow::{Context, Result, ensure};
-use nix::sched::{CloneFlags, setns};
-
-use super::{ROOT, cover};
 
 /// Files of a cpuset that must not be empty before a process comes in.
 const CPUSET: [&str; 2] = ["cpuset.cpus", "cpuset.mems"];
@@ -42,16 +34,28 @@ fn hierarchies() -> Result<Vec<PathBuf>> {
     Ok(roots)
 }
 
-/// The processes in these folders, other than this one.
-pub(super) fn pids(folders: &[PathBuf]) -> Vec<i32> {
-    let lists = folders.iter().filter_map(|it| fs::read_to_string(it.join("cgroup.procs")).ok());
-    let mut pids: Vec<i32> = lists
-        .flat_map(|list| list.lines().filter_map(|pid| pid.parse().ok()).collect::<Vec<_>>())
-        .collect();
+/// The processes in these folders and in those below them.
+pub(super) fn pids(folders: &[PathBuf]) -> Result<Vec<i32>> {
+    let mut pids = Vec::new();
+    let mut left = folders.to_vec();
+    while let Some(folder) = left.pop() {
+        let cannot = || format!("cannot read {}", folder.display());
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            entries => entries.with_context(cannot)?,
+        };
+        let list = fs::read_to_string(folder.join("cgroup.procs")).with_context(cannot)?;
+        pids.extend(list.lines().filter_map(|pid| pid.parse::<i32>().ok()));
+        for entry in entries {
+            let entry = entry.with_context(cannot)?;
+            if entry.file_type().with_context(cannot)?.is_dir() {
+                left.push(entry.path());
+            }
+        }
+    }
     pids.sort_unstable();
     pids.dedup();
-    pids.retain(|&pid| pid != std::process::id() as i32);
-    pids
+    Ok(pids)
 }
 
 /// Makes the folders, with the processors and memory nodes of those above.
@@ -81,79 +85,37 @@ fn inherit(folder: &Path, parent: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Removes the folders; `false` if one is left.
-pub(super) fn remove(folders: &[PathBuf]) -> bool {
-    folders.iter().all(|folder| {
-        // What has just died is in it for another moment.
-        let mut pause = Duration::from_micros(100);
-        loop {
-            match fs::remove_dir(folder) {
-                Ok(()) => return true,
-                Err(error) if error.kind() == ErrorKind::NotFound => return true,
-                Err(_) if pause > Duration::from_millis(50) => return false,
-                Err(_) => thread::sleep(pause),
-            }
-            pause *= 2;
+/// Removes the folders, all that can be.
+pub(super) fn remove(folders: &[PathBuf]) -> Result<()> {
+    let mut outcome = Ok(());
+    for folder in folders {
+        let removed = remove_one(folder);
+        outcome =
+            outcome.and(removed.with_context(|| format!("cannot remove {}", folder.display())));
+    }
+    outcome
+}
+
+fn remove_one(folder: &Path) -> io::Result<()> {
+    // What has just died is in it for another moment.
+    let mut pause = Duration::from_micros(100);
+    loop {
+        match fs::remove_dir(folder) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            Err(error) if pause > Duration::from_millis(200) => return Err(error),
+            Err(_) => thread::sleep(pause),
+            Ok(()) => return Ok(()),
         }
-    })
+        pause *= 2;
+    }
 }
 
-/// Where this process is, in each hierarchy.
-pub(super) fn own() -> Result<Vec<PathBuf>> {
-    let text = fs::read_to_string("/proc/self/cgroup").context("cannot read /proc/self/cgroup")?;
-    let places = text.lines().filter_map(|line| {
-        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        let folder = Path::new(ROOT).join(controllers).join(path.trim_start_matches('/'));
-        folder.join("tasks").exists().then_some(folder)
-    });
-    Ok(places.collect())
-}
-
-fn come_into(folders: &[PathBuf]) -> Result<()> {
+/// Brings this process, which has one thread, into the folders.
+pub(super) fn come_into(folders: &[PathBuf]) -> Result<()> {
     folders.iter().try_for_each(|folder| {
         let tasks = folder.join("tasks");
         fs::write(&tasks, "0").with_context(|| format!("cannot come into {}", folder.display()))
     })
-}
-
-/// This process is in a control group and sees none, until this is dropped. What it forks meanwhile stays so.
-#[derive(Debug)]
-pub(super) struct Inside {
-    before: Vec<PathBuf>,
-    mounts: Option<File>,
-}
-
-impl Inside {
-    pub(super) fn enter(folders: &[PathBuf], before: Vec<PathBuf>) -> Result<Self> {
-        let mut inside = Self { before, mounts: None };
-        come_into(folders)?;
-        let mounts = File::open("/proc/self/ns/mnt").context("cannot open /proc/self/ns/mnt")?;
-        inside.mounts = Some(mounts);
-        cover()?;
-        Ok(inside)
-    }
-
-    /// Goes back to where it was.
-    ///
-    /// # Errors
-    /// If it cannot; it is tried once more as this is dropped.
-    pub(super) fn leave(&mut self) -> Result<()> {
-        if let Some(mounts) = &self.mounts {
-            setns(mounts.as_fd(), CloneFlags::CLONE_NEWNS)
-                .context("cannot go back to the mounts")?;
-            self.mounts = None;
-        }
-        come_into(&self.before)?;
-        self.before.clear();
-        Ok(())
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        // Whoever needed it has been told.
-        let _ = self.leave();
-    }
 }
 
 #[cfg(test)]

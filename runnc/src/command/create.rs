@@ -101,7 +101,7 @@ fn build(
     request: &Request<'_>,
 ) -> Result<()> {
     let cgroup = Cgroup::of(&record)?;
-    let others = cgroup.pids();
+    let others = cgroup.pids()?;
     ensure!(
         others.is_empty(),
         "the control group {} belongs to other processes: {others:?}",
@@ -118,7 +118,10 @@ fn build(
     let make =
         |is_limited| with_libcontainer(container, &record, bundle, request, listener, is_limited);
     // Hooks see the host as it is, so libcontainer does all of it for them.
-    let may_be_inside = bundle.has_own_mounts() && !bundle.has_early_hooks() && !is_rootless();
+    let may_be_inside = bundle.has_own_mounts()
+        && !bundle.has_early_hooks()
+        && !bundle.mounts_control_groups()
+        && !is_rootless();
     let pid = if may_be_inside {
         let linux = bundle.spec.linux().as_ref();
         cgroup.run_inside(linux.and_then(|linux| linux.resources().as_ref()), make)?

@@ -88,7 +88,10 @@ fn end_processes(container: &Container, cgroup: Option<&Cgroup>) -> Result<()> {
     let mut pause = Duration::from_micros(100);
     loop {
         let init = container.init();
-        let mut left = cgroup.map(Cgroup::pids).unwrap_or_default();
+        if let Some(init) = init {
+            init.signal(libc::SIGKILL)?;
+        }
+        let mut left = cgroup.map_or(Ok(Vec::new()), Cgroup::pids)?;
         left.extend(init.map(|init| init.pid));
         if !is_complete {
             left.extend(container.remains());

@@ -17,7 +17,12 @@ pub(super) fn main(store: &Store, words: &Kill) -> Result<()> {
     let status = container.status();
     let cgroup = Cgroup::of(record)?;
     let all = words.all || number == libc::SIGKILL;
-    let others = if all { cgroup.pids() } else { Vec::new() };
+    ensure!(
+        status != Status::Creating,
+        "container not running: {} is being created",
+        container.id()
+    );
+    let others = if all { cgroup.pids()? } else { Vec::new() };
     // In words that containerd knows.
     ensure!(
         status != Status::Stopped || !others.is_empty(),

@@ -13,7 +13,7 @@ use crate::store::Store;
 /// The verb.
 pub(super) fn main(store: &Store, words: &Ps) -> Result<()> {
     let container = store.find(&words.container_id)?;
-    let mut pids = Cgroup::of(container.record()?)?.pids();
+    let mut pids = Cgroup::of(container.record()?)?.pids()?;
     // Where there are no control groups, this one is known.
     pids.extend(container.init().map(|init| init.pid));
     pids.sort_unstable();
