@@ -12,8 +12,8 @@ use std::rc::Rc;
 use anyhow::{Context, Result, bail, ensure};
 use libcontainer::oci_spec::runtime::{LinuxNamespace, LinuxNamespaceType, Mount, Spec};
 
-/// Where a host has its control groups.
-const CONTROL_GROUPS: &str = "/sys/fs/cgroup";
+use crate::cgroup;
+
 /// Longer configurations are refused.
 const CONFIG_MAX_BYTES: u64 = 16 << 20;
 /// File systems that nobody in a container of a unikernel can look at.
@@ -106,8 +106,7 @@ impl Bundle {
     pub(crate) fn mounts_control_groups(&self) -> bool {
         let sources = self.spec.mounts().iter().flatten().filter_map(|it| it.source().as_deref());
         let mut sources = sources.filter(|it| it.is_absolute());
-        sources
-            .any(|it| it.starts_with(CONTROL_GROUPS) || Path::new(CONTROL_GROUPS).starts_with(it))
+        sources.any(|it| it.starts_with(cgroup::ROOT) || Path::new(cgroup::ROOT).starts_with(it))
     }
 
     /// Whether there are hooks that run while the container is made.

@@ -101,9 +101,9 @@ impl Store {
     /// # Errors
     /// If there is none, or another call works on it and does not end.
     pub(crate) fn take(&self, id: &str) -> Result<Container> {
-        let mut container = self.find(id)?;
+        let mut container = Container::at(id, self.dir(id)?, None);
         container.lock(false)?;
-        // It may have been changed before the lock was there.
+        // Only now, as it may have been changed before the lock was there.
         container.update(self.find(id)?);
         Ok(container)
     }

@@ -14,13 +14,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::sys::wait::waitpid;
 use nix::unistd::Pid;
 
-use super::{ROOT, version_1};
+use super::{ROOT, own_mounts, version_1};
 
 /// clone(2): the child's control group is that of the descriptor.
 const CLONE_INTO_CGROUP: u64 = 1 << 33;
@@ -112,10 +111,7 @@ fn fork_into(group: Option<&File>) -> Result<i32, Errno> {
 
 /// Gives this process, and what it forks, mounts of its own with no control groups among them.
 fn cover() -> Result<()> {
-    let none = None::<&str>;
-    unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
-        .context("cannot make a mount namespace")?;
+    own_mounts().context("cannot make a mount namespace")?;
     // Some may lie over others, or be mounted elsewhere as well.
     for place in control_groups()?.iter().rev() {
         match umount2(place, MntFlags::MNT_DETACH) {
@@ -125,7 +121,7 @@ fn cover() -> Result<()> {
         }
     }
     ensure!(control_groups()?.is_empty(), "cannot take the control groups away");
-    mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, none)
+    mount(Some("tmpfs"), ROOT, Some("tmpfs"), MsFlags::MS_RDONLY, None::<&str>)
         .context("cannot cover the control groups")
 }
 

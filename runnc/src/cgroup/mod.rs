@@ -13,6 +13,7 @@ use libcgroups::common::{
 };
 use libcgroups::stats::Stats;
 use libcontainer::oci_spec::runtime::LinuxResources;
+use nix::errno::Errno;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{AccessFlags, access};
@@ -21,7 +22,7 @@ use crate::container::{Record, is_rootless};
 use inside::Entry;
 
 /// Where control groups are mounted.
-const ROOT: &str = "/sys/fs/cgroup";
+pub(crate) const ROOT: &str = "/sys/fs/cgroup";
 
 /// Shows this process, and what it forks, version 2 of control groups only, where this user may make none of
 /// version 1: with version 2, a container that may have none of its own stays in that of its starter.
@@ -35,17 +36,22 @@ pub(crate) fn hide_what_is_not_ours() -> Result<()> {
         return Ok(());
     }
     let (none, unified) = (None::<&str>, Path::new(ROOT).join("unified"));
-    let hidden = unshare(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none))
-        .and_then(|()| match unified.is_dir() {
-            true => mount(Some(&unified), ROOT, none, MsFlags::MS_BIND, none),
-            false => unshare(CloneFlags::CLONE_NEWCGROUP)
-                .and_then(|()| mount(none, ROOT, Some("cgroup2"), MsFlags::empty(), none)),
-        });
+    let hidden = own_mounts().and_then(|()| match unified.is_dir() {
+        true => mount(Some(&unified), ROOT, none, MsFlags::MS_BIND, none),
+        false => unshare(CloneFlags::CLONE_NEWCGROUP)
+            .and_then(|()| mount(none, ROOT, Some("cgroup2"), MsFlags::empty(), none)),
+    });
     hidden.context(
         "control groups of version 1 are the host's; an engine's user namespace, such as rootless \
          podman's, or version 2 is needed",
     )
+}
+
+/// Gives this process, and what it forks, mounts of its own, of which the host sees nothing.
+fn own_mounts() -> Result<(), Errno> {
+    let none = None::<&str>;
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_SLAVE, none)
 }
 
 /// Refuses limits that would be ignored.
