@@ -1,0 +1,3 @@
+//! A seeded generator of system calls with plausible arguments.
+#![no_std]
+#![forbid(unsafe_code)]

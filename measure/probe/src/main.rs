@@ -1,0 +1,3 @@
+//! The first process of the virtual machine in which kernel functions are counted.
+
+fn main() {}

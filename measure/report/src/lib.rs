@@ -1,0 +1,2 @@
+//! Measurements as pictures, a page and a text.
+#![forbid(unsafe_code)]

@@ -1,0 +1,4 @@
+//! What the kernel did for a program: the function tracer's records, by process and system call.
+#![forbid(unsafe_code)]
+
+pub mod model;
