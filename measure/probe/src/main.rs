@@ -6,10 +6,13 @@
 mod block;
 mod boot;
 mod client;
+mod container;
 mod held;
 mod measure;
+mod native;
 mod network;
 mod processes;
+mod program;
 mod systems;
 mod tell;
 mod tracer;
