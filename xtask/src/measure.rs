@@ -1,10 +1,13 @@
 //! `cargo xtask measure`: how much of a kernel our guests and others reach, what they are permitted,
 //! how fast they are, and a report of all that.
 
+mod gate;
 mod initramfs;
 mod kit;
 mod libraries;
+mod machines;
 mod packages;
+mod report;
 mod surface;
 mod vm;
 
@@ -13,11 +16,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
 use ::surface::scenario::{System, Workload};
 
+use self::gate::Gate;
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 
@@ -50,9 +54,10 @@ compared; what is not there is left out, and that is said. Results: target/measu
 report.md, and all samples in target/measure/data.";
 
 /// What was asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Options {
-    quick: bool,
+    /// Less of everything.
+    pub(crate) quick: bool,
     systems: Vec<System>,
     workloads: Vec<Workload>,
     jobs: usize,
@@ -74,28 +79,60 @@ impl Options {
     }
 }
 
+/// A part of the measurements.
+type Part = (&'static str, fn(&Place, &Options) -> Result<()>);
+
+const PARTS: [Part; 4] = [
+    ("surface", surface::measure),
+    ("fuzz", surface::fuzz),
+    ("code", surface::code),
+    ("report", |_, _| Ok(())),
+];
+
 /// The verb.
 pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
-    let mut part = None;
-    let mut options = Options { quick: false, systems: vec![], workloads: vec![], jobs: 0 };
+    let (mut part, mut gate) = (None, None);
+    let mut options = Options::default();
     while let Some(word) = words.next()? {
         match word {
             Arg::Long("help") | Arg::Short('h') => return Ok(explain(USAGE)),
             Arg::Long("quick") => options.quick = true,
             Arg::Long("system") => options.systems = list(words)?,
             Arg::Long("workload") => options.workloads = list(words)?,
-            Arg::Long("jobs") => options.jobs = words.value()?.parse()?,
+            Arg::Long("jobs") => options.jobs = number(words)?,
+            Arg::Long("check") if gate.is_none() => gate = Some(Gate::Check),
+            Arg::Long("accept") if gate.is_none() => gate = Some(Gate::Accept),
             Arg::Value(name) if part.is_none() => part = Some(name.string()?),
             other => return Err(unexpected(other, "measure")),
         }
     }
-    let place = Place::new()?;
-    match part.as_deref() {
-        Some("surface") => surface::run(&place, &options)?,
-        Some(other) => bail!("there is no measurement '{other}'"),
-        None => bail!("which?"),
+    let part = part.as_deref().unwrap_or("all");
+    if let Some(gate) = gate {
+        ensure!(part == "surface", "--check and --accept are for cargo xtask measure surface");
+        return gate::run(&Place::new()?, &options, gate);
     }
-    Ok(ExitCode::SUCCESS)
+    let parts: Vec<_> = PARTS.iter().filter(|(name, _)| part == "all" || *name == part).collect();
+    if parts.is_empty() {
+        let names = PARTS.map(|(name, _)| name).join(", ");
+        bail!("there is no measurement '{part}'; there are {names}, all");
+    }
+    let place = Place::new()?;
+    let mut failure = None;
+    for (name, measure) in parts {
+        // What was measured before is worth a report, and what comes may be as well.
+        if let Err(error) = measure(&place, &options) {
+            eprintln!("{name}: {error:#}");
+            failure = Some(error);
+        }
+    }
+    report::write(&place)?;
+    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn number(words: &mut Parser) -> Result<usize> {
+    let text = words.value()?.string()?;
+    let number = text.parse().ok().filter(|&number| number > 0);
+    number.with_context(|| format!("--jobs {text}: a whole number from 1 is needed"))
 }
 
 fn list<T: FromStr<Err = String>>(words: &mut Parser) -> Result<Vec<T>> {

@@ -106,7 +106,7 @@ fn unikernel(scenario: &Scenario, tender: &[&str], cast: Cast) -> Result<Subject
             }
             ("kv", Some(6379))
         }
-        Workload::Fuzz => bail!("the fuzzer starts its guests itself"),
+        Workload::Fuzz | Workload::Code => bail!("{} has no guest", scenario.workload),
     };
     words.push("--mem=64".into());
     let mut guest_words = Vec::new();

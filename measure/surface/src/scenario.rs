@@ -43,6 +43,8 @@ pub enum Workload {
     Block,
     /// A program makes all system calls that it can think of.
     Fuzz,
+    /// Nothing runs: the kernel's code is looked at.
+    Code,
 }
 
 impl System {
@@ -89,13 +91,18 @@ impl System {
             Workload::Fuzz => {
                 !matches!(self, Self::NablaPlain | Self::NablaUser | Self::Solo5Tap)
             }
+            Workload::Code => matches!(self, Self::Native),
         }
     }
 }
 
 impl Workload {
     /// All, in the order of reports.
-    pub const ALL: [Self; 5] = [Self::Hello, Self::Httpd, Self::Kv, Self::Block, Self::Fuzz];
+    pub const ALL: [Self; 6] =
+        [Self::Hello, Self::Httpd, Self::Kv, Self::Block, Self::Fuzz, Self::Code];
+
+    /// Those of which the functions are told that a system reaches in its service.
+    pub const SURFACE: [Self; 4] = [Self::Hello, Self::Httpd, Self::Kv, Self::Block];
 
     /// Its word in names of files and in options.
     pub const fn word(self) -> &'static str {
@@ -105,6 +112,7 @@ impl Workload {
             Self::Kv => "kv",
             Self::Block => "block",
             Self::Fuzz => "fuzz",
+            Self::Code => "code",
         }
     }
 }

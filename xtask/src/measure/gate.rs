@@ -4,29 +4,77 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context, Result, bail};
-use surface::model::Run;
-use surface::scenario::{System, Workload};
+use ::surface::model::Run;
+use ::surface::scenario::{System, Workload};
+use anyhow::{Context, Result, bail, ensure};
 
+use super::machines::Machines;
+use super::{Options, Place, surface};
 use crate::packages::our_root;
 
 /// Whose lists there are.
-pub(crate) const GUESTS: [(Workload, System); 5] = [
+const GUESTS: [(Workload, System); 5] = [
     (Workload::Hello, System::NablaTap),
     (Workload::Httpd, System::NablaTap),
     (Workload::Httpd, System::NablaRing),
     (Workload::Kv, System::NablaTap),
     (Workload::Kv, System::NablaRing),
 ];
+/// How often the steady state is looked at when a list is made: what comes seldom is to be in it.
+const ACCEPT_REPEATS: u32 = 20;
+const CHECK_REPEATS: u32 = 2;
 const ROLE: &str = "guest";
 /// What stands before the kernel's release in a list.
 const KERNEL: &str = "# kernel ";
 
+/// What is done with lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gate {
+    /// Guests are held against them.
+    Check,
+    /// They are made anew.
+    Accept,
+}
+
+/// Measures our guests, and checks or makes their lists.
+///
+/// # Errors
+/// If they cannot be measured, or a list is not there.
+pub(crate) fn run(place: &Place, options: &Options, gate: Gate) -> Result<ExitCode> {
+    let repeats = if gate == Gate::Accept { ACCEPT_REPEATS } else { CHECK_REPEATS };
+    let guests = GUESTS.into_iter().filter(|&(workload, system)| options.wants(system, workload));
+    let scenarios: Vec<_> = guests
+        .map(|(workload, system)| surface::scenario(system, workload, repeats))
+        .collect();
+    ensure!(!scenarios.is_empty(), "none of the guests that have a list was asked for");
+    let is_shut = AtomicBool::new(false);
+    let mut machines = Machines::make(place)?;
+    machines.run(scenarios, options.jobs(), |_, told| {
+        let run = serde_json::from_slice(told).context("a run is not as it should be")?;
+        match gate {
+            Gate::Accept => accept(&run)?,
+            Gate::Check if !check(&run)? => is_shut.store(true, Ordering::Relaxed),
+            Gate::Check => {}
+        }
+        Ok(())
+    })?;
+    if is_shut.into_inner() {
+        println!(
+            "\nOur guests reach more of the kernel than measure/data/gate permits. If that is meant, \
+             `cargo xtask measure surface --accept` makes it the list, for the change's reviewers to see."
+        );
+        return Ok(ExitCode::FAILURE);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 /// What a guest may reach.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Permitted {
+struct Permitted {
     /// The kernel that it is known from.
     kernel: String,
     /// By system call, or by another reason to be in the kernel.
@@ -35,7 +83,7 @@ pub(crate) struct Permitted {
 
 /// What was reached and is not permitted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct News {
+struct News {
     /// System calls.
     calls: BTreeSet<String>,
     /// Functions, with the call in which each was reached.
@@ -46,7 +94,7 @@ pub(crate) struct News {
 
 impl Permitted {
     /// All that the guest itself reached in a run.
-    pub(crate) fn of(run: &Run) -> Self {
+    fn of(run: &Run) -> Self {
         let mut calls = BTreeMap::<String, BTreeSet<String>>::new();
         for role in run.phases.iter().filter_map(|phase| phase.roles.get(ROLE)) {
             for (name, call) in &role.calls {
@@ -127,7 +175,7 @@ impl News {
 ///
 /// # Errors
 /// If there is no list, or it is damaged.
-pub(crate) fn check(run: &Run) -> Result<bool> {
+fn check(run: &Run) -> Result<bool> {
     let file = file(run);
     let text = fs::read_to_string(&file).with_context(|| file.display().to_string())?;
     let permitted = Permitted::parse(&text).with_context(|| file.display().to_string())?;
@@ -154,7 +202,7 @@ pub(crate) fn check(run: &Run) -> Result<bool> {
 ///
 /// # Errors
 /// If it cannot be written.
-pub(crate) fn accept(run: &Run) -> Result<()> {
+fn accept(run: &Run) -> Result<()> {
     let (file, permitted) = (file(run), Permitted::of(run));
     if permitted.calls.is_empty() {
         bail!("{} on {}: the guest did nothing", run.workload, run.system);
@@ -167,7 +215,7 @@ pub(crate) fn accept(run: &Run) -> Result<()> {
 }
 
 fn folder() -> PathBuf {
-    our_root().join(Path::new("measure/data/gate"))
+    our_root().join("measure/data/gate")
 }
 
 fn file(run: &Run) -> PathBuf {
