@@ -4,6 +4,9 @@ use crate::document::{Block, Cell, Document, Mood, Shown, Span, Table, Text};
 use crate::escape::{self, markup};
 use crate::plot::{Width, style};
 
+/// Characters of a cell from which on it is a sentence.
+const LONG: usize = 24;
+
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
     let title = markup(&document.title);
@@ -94,12 +97,16 @@ fn table(table: &Table) -> String {
         true => " class=\"n\"",
         false => "",
     };
+    // Sentences must not be squeezed to a word a line by the columns beside them.
+    let is_long =
+        |at: usize| table.rows.iter().any(|row| row[at].text.plain().chars().count() > LONG);
     let heads: String = table
         .columns
         .iter()
         .enumerate()
         .map(|(at, column)| {
-            format!("<th scope=\"col\"{}>{}</th>", class(at), markup(&column.title))
+            let class = if is_long(at) { " class=\"long\"" } else { class(at) };
+            format!("<th scope=\"col\"{class}>{}</th>", markup(&column.title))
         })
         .collect();
     let row = |cells: &Vec<Cell>| -> String {

@@ -99,7 +99,9 @@ impl Bars {
                 frame.bar(canvas, row, y + ROW / 2.0);
                 y += ROW;
             }
-            canvas.line("axis", [frame.start, top, frame.start, y]);
+            if !frame.above {
+                canvas.line("axis", [frame.start, top, frame.start, y]);
+            }
             y += 10.0;
         }
         canvas.set_height((y - 10.0).max(1.0));
@@ -111,7 +113,7 @@ impl Bars {
             |text: fn(&Row) -> &str| rows().map(|row| words::width(text(row))).fold(0.0, f64::max);
         let labels = longest(|row| &row.label) + GAP;
         let numbers = (longest(|row| &row.text) + GAP).min(width * 0.5);
-        let above = labels > width * 0.4;
+        let above = labels > width * 0.42;
         let start = if above { 0.5 } else { labels };
         let most = rows().map(Row::reach).fold(0.0, f64::max);
         let room = (width - start - numbers - 6.0).max(20.0);
@@ -130,6 +132,9 @@ impl Frame {
         let end = self.at(row.value);
         let tip = format!("{}: {}", row.label, row.text);
         let mut last = end;
+        if self.above {
+            canvas.line("axis", [self.start, top - 2.0, self.start, top + BAR + 2.0]);
+        }
         let fill = if row.spread.is_some() { format!("{tone} soft") } else { tone.to_string() };
         canvas.rect_with(&fill, [self.start, top, (end - self.start).max(1.0), BAR], &tip);
         if let Some(ring) = row.ring.map(|ring| self.at(ring)) {

@@ -180,7 +180,7 @@ fn table(
             number::count(code.bytes.into()).into(),
         ];
         row.extend(runs.iter().map(|(_, functions)| match functions.contains(name) {
-            true => Cell::from("● yes"),
+            true => Cell::from("yes"),
             false => Cell::absent(),
         }));
         table.row(row);
