@@ -7,6 +7,9 @@ use crate::plot::{Width, style};
 /// Characters of a cell from which on it is a sentence.
 const LONG: usize = 24;
 
+/// Rows up to which a table is printed on paper, too.
+const SHORT: usize = 16;
+
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
     let title = markup(&document.title);
@@ -73,11 +76,13 @@ fn block(block_: &Block) -> String {
 
 fn figure(shown: &Shown) -> String {
     let Shown { id, title, caption, command, data, .. } = shown;
+    // What is printed with its picture: long tables would drown it.
+    let short = if data.rows.len() <= SHORT { " class=\"short\"" } else { "" };
     format!(
         "<figure id=\"figure-{}\">\n<figcaption><strong>{}</strong> <span>{}</span></figcaption>\n\
          <div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
          <p class=\"repeat\">Repeat: <code>{}</code></p>\n\
-         <details class=\"data\">\n<summary>Data</summary>\n{}</details>\n</figure>\n",
+         </figure>\n<details{short}>\n<summary>Data</summary>\n{}</details>\n",
         markup(id),
         markup(title),
         words(caption),

@@ -97,7 +97,7 @@ fn picture(measurement: &Measurement) -> Option<Block> {
              filter, all of the kernel's.",
         ),
         command: "cargo xtask measure syscalls".into(),
-        plot: Picture::Bars(Bars { groups }),
+        plot: Picture::Bars(Bars { groups, apart: false }),
         data,
     })))
 }

@@ -72,16 +72,18 @@ fn picture(measurement: &Measurement) -> Option<Block> {
              `all` has the gateway and the supervisor in it.",
         ),
         command: "cargo xtask measure surface".into(),
-        plot: Picture::Bars(Bars { groups: vec![Group { title: String::new(), rows }] }),
+        plot: Picture::Bars(Bars {
+            groups: vec![Group { title: String::new(), rows }],
+            apart: false,
+        }),
         data,
     })))
 }
 
 fn table(targets: &[Target]) -> Table {
-    let mut table =
-        Table::new("Targets, at work unless said", &["What", "#Target", "#Measured", "Result"]);
+    let mut table = Table::new("Targets, at work unless said", &["Target", "#Measured", "Result"]);
     for target in targets {
-        let mut cells = vec![target.title.as_str().into(), limit(target).into()];
+        let mut cells = vec![target.title.as_str().into()];
         match &target.measured {
             Ok(measured) => {
                 cells.push(value(target.unit, *measured).into());
@@ -95,14 +97,6 @@ fn table(targets: &[Target]) -> Table {
         table.row(cells);
     }
     table
-}
-
-fn limit(target: &Target) -> String {
-    let sign = if target.unit == Unit::Fewer { "≥" } else { "≤" };
-    match target.unit {
-        Unit::Functions | Unit::Calls => format!("{sign} {}", number::value(target.limit)),
-        Unit::Share | Unit::Fewer => format!("{sign} {} %", number::value(target.limit * 100.0)),
-    }
 }
 
 fn value(unit: Unit, value: f64) -> String {

@@ -115,7 +115,7 @@ impl Phase<'_> {
             title: self.title.into(),
             caption: Text::of(self.caption),
             command: COMMAND.into(),
-            plot: Picture::Bars(Bars { groups }),
+            plot: Picture::Bars(Bars { groups, apart: false }),
             data,
         }))]
     }
