@@ -10,6 +10,7 @@ mod cargo;
 mod digest;
 mod image;
 mod inspect;
+mod measure;
 mod oci;
 mod packages;
 mod run;

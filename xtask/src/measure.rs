@@ -1,0 +1,3 @@
+//! `cargo xtask measure`: what the kernel does for our guests and for others.
+
+mod parts;
