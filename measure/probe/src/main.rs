@@ -9,7 +9,6 @@ mod client;
 mod container;
 mod held;
 mod measure;
-mod native;
 mod network;
 mod processes;
 mod program;
