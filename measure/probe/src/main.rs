@@ -9,7 +9,6 @@ mod client;
 mod container;
 mod held;
 mod measure;
-mod native;
 mod network;
 // Allowed until the scenarios ask for it.
 #[allow(dead_code)]

@@ -84,7 +84,7 @@ fn serve(
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    client.wait().or_else(|error| Err(ended(&mut child).unwrap_or(error)))?;
+    client.wait().or_else(|error| Err(ended(subject.cast, &mut child).unwrap_or(error)))?;
     let roles = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &roles, subject.cast));
     client.requests(WARM_UP)?;
@@ -98,7 +98,7 @@ fn serve(
         phases.push(phase("steady", repeat, scenario.requests, recorded, &roles, subject.cast));
     }
     tracer.start(&tasks(&roles)?, true)?;
-    end(&mut child)?;
+    end(subject.cast, &mut child)?;
     phases.push(phase("exit", 0, 0, tracer.stop()?, &roles, subject.cast));
     Ok(())
 }
@@ -127,6 +127,9 @@ fn batches(
     }
     let status = child.wait().context("wait")?;
     ensure!(status.success(), "it has ended with {status}");
+    if let Cast::Container(engine) = subject.cast {
+        engine.wait()?;
+    }
     Ok(())
 }
 
@@ -184,14 +187,21 @@ fn phase(
     Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
 }
 
-/// Why a program has ended, if it has.
-fn ended(child: &mut Child) -> Option<anyhow::Error> {
+/// Why a program has ended, if it has. Of a container the runtime ends when all is well.
+fn ended(cast: Cast, child: &mut Child) -> Option<anyhow::Error> {
     let status = child.try_wait().ok()??;
-    Some(anyhow::anyhow!("it has ended with {status}"))
+    match cast {
+        Cast::Container(engine) if status.success() => engine.processes().err(),
+        _ => Some(anyhow::anyhow!("it has ended with {status}")),
+    }
 }
 
 /// Ends a server as an operator would.
-fn end(child: &mut Child) -> Result<()> {
+fn end(cast: Cast, child: &mut Child) -> Result<()> {
+    if let Cast::Container(engine) = cast {
+        child.wait().context("wait")?;
+        return engine.end();
+    }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).context("kill")?;
     child.wait().context("wait")?;
     Ok(())
