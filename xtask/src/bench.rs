@@ -33,6 +33,8 @@ use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
+pub(crate) use http::page;
+
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 

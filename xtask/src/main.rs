@@ -10,6 +10,7 @@ mod cargo;
 mod digest;
 mod image;
 mod inspect;
+mod measure;
 mod oci;
 mod packages;
 mod run;
@@ -36,6 +37,7 @@ Usage: cargo xtask VERB ...
   inspect APP    says what a unikernel asks of the host
   test [FILTER]  builds all and runs every test of the workspace
   bench NAME     measures starts, density, HTTP or the network, beside others
+  measure [PART] measures isolation and speed, and makes a page of it
   tidy           checks the rules of this source tree
 
 An APP is a name such as `httpd`, or the path of a crate, in this workspace or outside of it.
@@ -44,7 +46,7 @@ Try `cargo xtask run httpd`, then `cargo xtask VERB --help`.";
 /// A verb: its name and what it does with the words behind it.
 type Verb = (&'static str, fn(&mut Parser) -> Result<ExitCode>);
 
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     ("run", run::main),
     ("build", build::main),
     ("image", image::main),
@@ -52,6 +54,7 @@ const VERBS: [Verb; 8] = [
     ("inspect", inspect::main),
     ("test", test::main),
     ("bench", bench::main),
+    ("measure", measure::main),
     ("tidy", tidy::main),
 ];
 

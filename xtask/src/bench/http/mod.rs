@@ -26,7 +26,7 @@ use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use client::Client;
 use row::{Load, Row};
-pub(super) use server::page;
+pub(crate) use server::page;
 use server::{Builds, Candidate, Server};
 
 const USAGE: &str = "\
