@@ -2,6 +2,7 @@
 //! the machine that they are from. A bench reports and judges; it never fails for being slow.
 
 mod candidate;
+mod contained;
 mod containers;
 mod contest;
 mod density;

@@ -23,7 +23,7 @@ use lexopt::{Arg, Parser, ValueExt};
 
 use super::contest::{self, Cell, Contest, Sample, Turn};
 use super::guest::Wire;
-use super::lab::Lab;
+use super::lab::{CallCounter, Lab};
 use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
@@ -224,7 +224,7 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let has = |item| bench.options.items.contains(&item);
     let filling = bench.options.filling();
     let chosen = (candidates.clone(), left_out);
-    let results = contest::hold(&bench, &ours, &bench.options.rows(), chosen);
+    let results = contest::hold(&bench, &ours, &bench.options.rows(), chosen, CallCounter::find());
     let report = Report {
         bench: &bench,
         results: &results,

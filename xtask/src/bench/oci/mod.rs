@@ -23,11 +23,14 @@ use super::candidate::on_path;
 use super::{folder, list, machine, number, rounds, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
+pub(super) use bundle::{Contents, empty_root, write as write_bundle};
 use memory::Memory;
 use network::Network;
 use report::{Life, Measured, Results};
-use runtime::{Kind, Runtime};
-use stage::{Manner, Stage, State};
+pub(super) use runtime::{Kind, Runtime};
+pub(super) use stage::{ID_PREFIX, State, force};
+use stage::{Manner, Stage};
+pub(super) use view::View;
 
 const USAGE: &str = "\
 Usage: cargo xtask bench oci [OPTION...]

@@ -25,7 +25,7 @@ use crate::bench::process::Process;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
 /// What the names of all containers of a bench begin with.
-pub(super) const ID_PREFIX: &str = "nabla-bench-";
+pub(in crate::bench) const ID_PREFIX: &str = "nabla-bench-";
 
 /// Whether a step is tried or timed. What a program says is only read if it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +216,7 @@ impl Drop for Container<'_> {
 }
 
 /// Removes a container in whatever state it is; what the runtime says does not matter.
-pub(super) fn force(runtime: &Runtime, id: &str) {
+pub(in crate::bench) fn force(runtime: &Runtime, id: &str) {
     let delete = || {
         let command = runtime.command(&["delete", "--force", id]);
         std::process::Command::new(command.program).args(command.arguments).output()
@@ -231,7 +231,7 @@ pub(super) fn force(runtime: &Runtime, id: &str) {
 ///
 /// # Errors
 /// If there is no /proc.
-pub(super) fn family() -> Result<Vec<i32>> {
+pub(in crate::bench) fn family() -> Result<Vec<i32>> {
     let own = std::process::id().cast_signed();
     let mut family = meter::family(own)?;
     family.retain(|&id| id != own);
@@ -242,7 +242,7 @@ pub(super) fn family() -> Result<Vec<i32>> {
 ///
 /// # Errors
 /// If that takes too long.
-pub(super) fn wait_for_all() -> Result<()> {
+pub(in crate::bench) fn wait_for_all() -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -257,9 +257,9 @@ pub(super) fn wait_for_all() -> Result<()> {
 
 /// A folder for the runtimes' states that no other bench uses at a time; removed at the end.
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::bench) struct State {
     /// The folder.
-    pub(super) folder: PathBuf,
+    pub(in crate::bench) folder: PathBuf,
     _lock: File,
 }
 
@@ -268,7 +268,7 @@ impl State {
     ///
     /// # Errors
     /// If another bench is running, or the folder cannot be made.
-    pub(super) fn make(folder: &Path) -> Result<Self> {
+    pub(in crate::bench) fn make(folder: &Path) -> Result<Self> {
         let name = || folder.display().to_string();
         fs::create_dir_all(folder).with_context(name)?;
         let lock = File::create(folder.join("lock")).with_context(name)?;
