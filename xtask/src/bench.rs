@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements of what this project is for, each with the raw samples and
 //! the machine that they are from. A bench reports and judges; it never fails for being slow.
 
+pub(crate) mod block;
 mod candidate;
 mod contained;
 mod containers;
@@ -8,13 +9,13 @@ mod contest;
 mod density;
 mod fleet;
 mod guest;
-mod http;
-mod kv;
+pub(crate) mod http;
+pub(crate) mod kv;
 mod lab;
 mod load;
 mod machine;
 mod meter;
-mod net;
+pub(crate) mod net;
 mod oci;
 mod peak;
 mod process;
@@ -33,6 +34,10 @@ use std::str::FromStr;
 use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
+
+pub(crate) use contest::{Sample, Trials};
+#[cfg(test)]
+pub(crate) use {contest::Trial, meter::Reading};
 
 use crate::packages::Workspace;
 use crate::{explain, unexpected};

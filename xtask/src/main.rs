@@ -10,6 +10,7 @@ mod cargo;
 mod digest;
 mod image;
 mod inspect;
+mod measure;
 mod oci;
 mod packages;
 mod run;
@@ -44,7 +45,7 @@ Try `cargo xtask run httpd`, then `cargo xtask VERB --help`.";
 /// A verb: its name and what it does with the words behind it.
 type Verb = (&'static str, fn(&mut Parser) -> Result<ExitCode>);
 
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     ("run", run::main),
     ("build", build::main),
     ("image", image::main),
@@ -52,6 +53,7 @@ const VERBS: [Verb; 8] = [
     ("inspect", inspect::main),
     ("test", test::main),
     ("bench", bench::main),
+    ("measure", measure::main),
     ("tidy", tidy::main),
 ];
 

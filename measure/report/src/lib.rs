@@ -1,2 +1,4 @@
 //! Measurements as pictures, a page and a text.
 #![forbid(unsafe_code)]
+
+pub mod figure;

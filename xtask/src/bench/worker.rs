@@ -115,6 +115,7 @@ fn perform(task: &str, words: &mut Parser) -> Result<ExitCode> {
         }
         "http" => load::http::main(words),
         "resp" => load::resp::main(words),
+        "blocks" => load::blocks::main(words),
         "bulk" => load::bulk::main(words),
         "byte" => load::echo::byte(words),
         "datagrams" => load::echo::datagrams(words),

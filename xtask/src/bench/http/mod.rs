@@ -52,7 +52,7 @@ turns. It makes network namespaces of its own, for which it needs root, and leav
   --json FILE        where the samples go, target/bench/http.json if nothing is said";
 
 /// What a Linux that nobody has set up uses.
-const CONGESTION: &str = "cubic";
+pub(super) const CONGESTION: &str = "cubic";
 const ROUNDS: u64 = 5;
 const ROUNDS_MAX: u64 = 1000;
 const SECONDS: u64 = 5;
@@ -156,7 +156,7 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
 ///
 /// # Errors
 /// As [`main`].
-pub(super) fn trials(words: &[&str]) -> Result<Trials> {
+pub(crate) fn trials(words: &[&str]) -> Result<Trials> {
     let options = Options::parse(&mut Parser::from_args(words))?.context("help")?;
     let ours = Workspace::ours()?;
     let bench = Bench::prepare(options, &ours, &folder(&ours)?)?;

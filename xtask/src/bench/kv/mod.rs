@@ -241,7 +241,7 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
 ///
 /// # Errors
 /// As [`main`].
-pub(super) fn trials(words: &[&str]) -> Result<Trials> {
+pub(crate) fn trials(words: &[&str]) -> Result<Trials> {
     let options = Options::parse(&mut Parser::from_args(words))?.context("help")?;
     let ours = Workspace::ours()?;
     let bench = Bench::prepare(options, &ours, &folder(&ours)?)?;
