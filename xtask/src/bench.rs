@@ -6,6 +6,7 @@ mod candidate;
 mod contained;
 mod containers;
 mod contest;
+pub(crate) mod crowd;
 mod density;
 mod fleet;
 mod guest;
@@ -21,8 +22,9 @@ mod peak;
 mod process;
 mod programs;
 mod rounds;
-mod start;
+pub(crate) mod start;
 mod stats;
+mod sweep;
 mod table;
 mod worker;
 
@@ -36,6 +38,7 @@ use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
 pub(crate) use contest::{Sample, Trials};
+pub(crate) use sweep::Lines;
 #[cfg(test)]
 pub(crate) use {contest::Trial, meter::Reading};
 

@@ -75,6 +75,27 @@ impl Memory {
     }
 }
 
+/// How long single starts take, in seconds, of each candidate by its name; and who was left out.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn samples(count: u64) -> Result<(Vec<(String, Vec<f64>)>, Vec<String>)> {
+    let ours = Workspace::ours()?;
+    let tender = app::build_tender(&ours)?;
+    cargo::build(&ours.root, ["guests"], Profile::Release)?;
+    let hello = ours.binaries(Profile::Release).join("guest-hello");
+    let folder = folder(&ours)?;
+    let mut runner = Runner::new(&folder)?;
+    let (mut measured, left_out) = choose(&mut runner, &folder, &tender, &hello);
+    rounds(&mut runner, &mut measured, count)?;
+    let seconds = |ns: &u64| *ns as f64 / 1e9;
+    let samples = measured
+        .into_iter()
+        .map(|one| (one.candidate.name, one.samples.iter().map(seconds).collect()));
+    let remarks = left_out.iter().map(|one| format!("{} is left out: {}", one.name, one.reason));
+    Ok((samples.collect(), remarks.collect()))
+}
+
 /// The bench.
 ///
 /// # Errors

@@ -24,10 +24,12 @@ const PAUSE: Duration = Duration::from_micros(100);
 const ATTEMPT_MIN: Duration = Duration::from_millis(5);
 /// ... or, on a slow machine, this part of what all attempts have taken.
 const ATTEMPT_SHARE: u32 = 10;
+/// What an attempt may take where many servers start at once.
+const CROWD_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// Where clients are.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(in crate::bench) struct Network {
     client: Namespace,
     launcher: Launcher,
 }
@@ -37,7 +39,7 @@ impl Network {
     ///
     /// # Errors
     /// If this user may not.
-    pub(super) fn enter() -> Result<Self> {
+    pub(in crate::bench) fn enter() -> Result<Self> {
         let program = std::env::current_exe().context("this program has no file")?;
         let (client, launcher) = (Namespace::new()?, Launcher::new(program));
         client.ip(&launcher, "link set lo up")?;
@@ -49,7 +51,7 @@ impl Network {
     ///
     /// # Errors
     /// If `ip` cannot.
-    pub(super) fn wire(&self, number: u8) -> Result<Wire<'_>> {
+    pub(in crate::bench) fn wire(&self, number: u16) -> Result<Wire<'_>> {
         let wire = Wire { network: self, number, container: Namespace::new()? };
         let (name, [ours, theirs]) = (wire.interface(), wire.addresses());
         let (launcher, container) = (&self.launcher, &wire.container);
@@ -67,9 +69,9 @@ impl Network {
 
 /// A container's network.
 #[derive(Debug)]
-pub(super) struct Wire<'a> {
+pub(in crate::bench) struct Wire<'a> {
     network: &'a Network,
-    number: u8,
+    number: u16,
     container: Namespace,
 }
 
@@ -84,12 +86,23 @@ impl Wire<'_> {
         SocketAddrV4::new(self.addresses()[1], PORT)
     }
 
+    /// Gives the container's interface the address that gVisor has taken with it.
+    ///
+    /// # Errors
+    /// If `ip` cannot.
+    pub(super) fn restore(&self) -> Result<()> {
+        let (launcher, [ours, theirs]) = (&self.network.launcher, self.addresses());
+        self.container.ip(launcher, &format!("addr replace {theirs}/24 dev eth0"))?;
+        self.container.ip(launcher, &format!("route replace default via {ours}"))
+    }
+
     fn interface(&self) -> String {
         format!("oci{}", self.number)
     }
 
     fn addresses(&self) -> [Ipv4Addr; 2] {
-        [1, 2].map(|last| Ipv4Addr::new(10, 80, self.number, last))
+        let [high, low] = self.number.to_be_bytes();
+        [1, 2].map(|last| Ipv4Addr::new(10, 80 + high, low, last))
     }
 }
 
@@ -136,6 +149,11 @@ pub(super) fn first_answer(server: SocketAddrV4, is_running: impl Fn() -> bool) 
 
 fn attempt_time_out(elapsed: Duration) -> Duration {
     ATTEMPT_MIN.max(elapsed / ATTEMPT_SHARE)
+}
+
+/// Asks once, for a tenth of a second at most; whether the answer is a page.
+pub(super) fn answers(server: SocketAddrV4) -> bool {
+    ask(server, CROWD_ATTEMPT).is_ok()
 }
 
 /// Asks once. How many bytes the response has.

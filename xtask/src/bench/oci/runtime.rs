@@ -130,18 +130,6 @@ impl Runtime {
         Self::with(kind, program, contents, state)
     }
 
-    /// Our own runtime, to run something in a root.
-    ///
-    /// # Errors
-    /// If it does not build.
-    pub(in crate::bench) fn ours(
-        ours: &Workspace,
-        contents: Contents,
-        state: &Path,
-    ) -> Result<Self> {
-        Self::with(Kind::Runnc, Starter::Runnc.build(ours)?, contents, state)
-    }
-
     fn with(kind: Kind, program: PathBuf, contents: Contents, state: &Path) -> Result<Self> {
         let state = state.join(kind.name());
         fs::create_dir_all(&state).with_context(|| state.display().to_string())?;

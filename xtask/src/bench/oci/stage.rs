@@ -38,7 +38,7 @@ pub(super) enum Manner {
 
 /// Calls runtimes, one at a time.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(in crate::bench) struct Stage {
     runner: Runner,
     interrupts: SignalFd,
     is_interrupted: bool,
@@ -52,7 +52,7 @@ impl Stage {
     ///
     /// # Errors
     /// If the system does not permit it.
-    pub(super) fn new(folder: &Path) -> Result<Self> {
+    pub(in crate::bench) fn new(folder: &Path) -> Result<Self> {
         set_child_subreaper(true).context("cannot adopt containers")?;
         let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         set.thread_block().context("cannot block signals")?;
@@ -72,18 +72,24 @@ impl Stage {
         runtime: &'a Runtime,
         wire: Wire<'a>,
     ) -> Result<Container<'a>> {
+        let (id, bundle) = self.place();
+        bundle::write(&bundle, &id, &runtime.contents, &wire.path())?;
+        Ok(Container { runtime, wire, id, bundle, is_there: false })
+    }
+
+    /// A name that no other container of this program has, and the folder of its bundle.
+    pub(super) fn place(&mut self) -> (String, PathBuf) {
         self.count += 1;
         let id = format!("{ID_PREFIX}{}-{}", std::process::id(), self.count);
         let bundle = self.folder.join(&id);
-        bundle::write(&bundle, &id, &runtime.contents, &wire.path())?;
-        Ok(Container { runtime, wire, id, bundle, is_there: false })
+        (id, bundle)
     }
 
     /// Whether this program may go on.
     ///
     /// # Errors
     /// If somebody wants it to end.
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(in crate::bench) fn check(&mut self) -> Result<()> {
         let signal = self.interrupts.read_signal().context("signalfd")?;
         self.is_interrupted |= signal.is_some();
         ensure!(!self.is_interrupted, "it was interrupted");
