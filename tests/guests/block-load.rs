@@ -26,8 +26,11 @@ struct Way {
     bytes: usize,
 }
 
+/// How long it is still there when it has said everything: somebody reads its clocks.
+const LINGER: Duration = Duration::from_millis(100);
+
 #[guest_rt::main]
-fn main() -> Result<(), Error> {
+async fn main() -> Result<(), Error> {
     let disk = block::open("storage")?;
     let ms = args::option("--ms").and_then(|text| text.parse().ok()).unwrap_or(DEFAULT_MS);
     println!("ready");
@@ -41,6 +44,7 @@ fn main() -> Result<(), Error> {
             }
         }
     }
+    time::sleep(LINGER).await;
     Ok(())
 }
 

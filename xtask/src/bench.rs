@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: measurements of what this project is for, each with the raw samples and
 //! the machine that they are from. A bench reports and judges; it never fails for being slow.
 
+mod apart;
 pub(crate) mod block;
 mod candidate;
 mod contained;

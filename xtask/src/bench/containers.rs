@@ -65,7 +65,10 @@ fn bundle(folder: &Path) -> Result<PathBuf> {
 /// Makes a bundle of one program.
 fn fill(bundle: &Path, program: &Path, name: &str, environment: &[&str]) -> Result<PathBuf> {
     let root = bundle.join("rootfs");
-    fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
+    for point in ["proc", "dev", "sys"] {
+        let point = root.join(point);
+        fs::create_dir_all(&point).with_context(|| point.display().to_string())?;
+    }
     fs::copy(program, root.join(name)).context("cannot fill the bundle")?;
     let file = bundle.join("config.json");
     fs::write(&file, config(name, environment).to_string())
@@ -86,7 +89,11 @@ fn config(name: &str, environment: &[&str]) -> serde_json::Value {
             "cwd": "/",
             "noNewPrivileges": true,
         },
-        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+        // Many containers share the root, where runc would else make devices.
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+        ],
         "linux": { "namespaces": namespaces.map(|kind| json!({ "type": kind })) },
     })
 }

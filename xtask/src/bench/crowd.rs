@@ -12,9 +12,9 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
-use nix::sys::signal::{SigSet, Signal};
+use anyhow::{Context, Result, ensure};
 
+use super::apart::apart;
 use super::candidate::{Candidate, Runner};
 use super::fleet::{Fleet, free_addresses};
 use super::lab::{Launcher, Namespace};
@@ -35,6 +35,8 @@ const SMALL_MEMORY_MB: u64 = 16;
 /// What all may take to answer, or to end: this, and a share for each.
 const TIME_OUT: Duration = Duration::from_secs(20);
 const TIME_OUT_EACH: Duration = Duration::from_millis(100);
+/// Between two questions to servers that are starting, as with containers.
+const PAUSE: Duration = Duration::from_millis(2);
 /// After that what starting has taken is given back.
 const SETTLING: Duration = Duration::from_secs(1);
 /// The most TAP interfaces and containers: networks are made one by one.
@@ -82,7 +84,7 @@ pub(crate) fn ended(is_quick: bool) -> Result<Lines> {
                 let mut runner = Runner::new(&folder).map_err(|reason| ("a runner", reason))?;
                 match runner.attempt(&candidate) {
                     Ok(()) => Ok(Ended { runner, candidate }),
-                    Err(reason) => Err(("it", reason.context(name))),
+                    Err(reason) => Err(("one", reason.context(name))),
                 }
             });
             match tried {
@@ -134,17 +136,6 @@ pub(crate) fn idle(is_quick: bool) -> Result<Lines> {
     let sizes = if is_quick { &IDLE_QUICK[..] } else { &IDLE_FULL };
     let turn = Duration::from_secs(if is_quick { 8 } else { 60 });
     apart(move || builds.sweep(Plan { sizes, turn }, true))
-}
-
-/// Does something in a thread of its own: it enters a network, and what would end this program only ends that. Signals
-/// come to it, and to this thread again later.
-fn apart<R: Send>(act: impl FnOnce() -> Result<R> + Send) -> Result<R> {
-    let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
-    let before = set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK);
-    let before = before.context("cannot block signals")?;
-    let done = thread::scope(|scope| scope.spawn(act).join());
-    before.thread_set_mask().context("cannot unblock signals")?;
-    done.map_err(|_| anyhow!("a thread has panicked"))?
 }
 
 /// What is started.
@@ -356,7 +347,8 @@ impl Rival for Guests<'_> {
             command
         })?;
         let time_out = TIME_OUT + TIME_OUT_EACH * u32::try_from(count)?;
-        fleet.wait_until_all_answer("/", start + time_out)?;
+        let deadline = start + time_out;
+        fleet.wait_until_each(deadline, PAUSE, |address| oci::answers(address, start.elapsed()))?;
         let values = base.values(start.elapsed(), count, available);
         fleet.stop(Instant::now() + time_out)?;
         values
@@ -427,7 +419,7 @@ impl Rival for Boxes<'_> {
     }
 
     fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        anyhow::ensure!(count <= self.most, "there are networks for {} only", self.most);
+        ensure!(count <= self.most, "there are networks for {} only", self.most);
         // Each runtime has numbers of its own.
         let first =
             1 + self.most * Kind::ALL.iter().position(|its| *its == self.runtime.kind).unwrap_or(0);

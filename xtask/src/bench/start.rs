@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::apart::apart;
 use super::candidate::{Candidate, Runner};
 use super::peak::{self, Peak};
 use super::programs::{self, HELLO, HELLO_ALONE, SOLO5_SPT, STATIC};
@@ -85,9 +86,12 @@ pub(crate) fn samples(count: u64) -> Result<(Vec<(String, Vec<f64>)>, Vec<String
     cargo::build(&ours.root, ["guests"], Profile::Release)?;
     let hello = ours.binaries(Profile::Release).join("guest-hello");
     let folder = folder(&ours)?;
-    let mut runner = Runner::new(&folder)?;
-    let (mut measured, left_out) = choose(&mut runner, &folder, &tender, &hello);
-    rounds(&mut runner, &mut measured, count)?;
+    let (measured, left_out) = apart(|| {
+        let mut runner = Runner::new(&folder)?;
+        let (mut measured, left_out) = choose(&mut runner, &folder, &tender, &hello);
+        rounds(&mut runner, &mut measured, count)?;
+        Ok((measured, left_out))
+    })?;
     let seconds = |ns: &u64| *ns as f64 / 1e9;
     let samples = measured
         .into_iter()

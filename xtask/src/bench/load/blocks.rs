@@ -6,6 +6,7 @@ use std::io::{Result as IoResult, Write};
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -17,6 +18,8 @@ use crate::unexpected;
 /// What the program says before the first transfer.
 pub(crate) const READY: &str = "ready";
 const BYTES: [usize; 2] = [4 << 10, 1 << 20];
+/// How long it is still there when it has said everything: somebody reads its clocks.
+const LINGER: Duration = Duration::from_millis(100);
 const BATCH_BYTES: usize = 256 << 10;
 
 /// The task of a worker.
@@ -46,6 +49,7 @@ pub(in super::super) fn main(words: &mut Parser) -> Result<ExitCode> {
             }
         }
     }
+    thread::sleep(LINGER);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -56,7 +56,7 @@ impl<'a> Crowd<'a> {
         let start = Instant::now();
         let mut children = crowd.spawn(commands.iter().map(<[String; 7]>::as_slice))?;
         let answered = wires.iter().try_for_each(|wire| {
-            while !answers(wire.server()) {
+            while !answers(wire.server().into(), start.elapsed()) {
                 stage.check()?;
                 for child in &mut children {
                     let status = child.try_wait().context("wait")?;
@@ -99,17 +99,24 @@ impl<'a> Crowd<'a> {
     }
 
     fn remove(&self) -> Result<()> {
-        let calls: Vec<_> = self
-            .places
-            .iter()
-            .map(|(id, _)| ["delete", "--force", id].map(str::to_owned))
-            .collect();
-        for mut child in self.spawn(calls.iter().map(<[String; 3]>::as_slice))? {
-            child.wait().context("wait")?;
-        }
-        stage::wait_for_all()?;
+        // One that is told to delete what still runs waits for its end, gVisor's for seconds.
+        self.call_all(|id| vec!["kill".into(), id.into(), "KILL".into()])?;
+        let ended = stage::wait_for_all();
+        self.call_all(|id| vec!["delete".into(), "--force".into(), id.into()])?;
+        ended.or_else(|_| stage::wait_for_all())?;
         if self.runtime.kind == Kind::Runsc {
             self.wires.iter().try_for_each(Wire::restore)?;
+        }
+        Ok(())
+    }
+}
+
+impl Crowd<'_> {
+    /// Calls the runtime for each container at the same time. What it says does not matter.
+    fn call_all(&self, words: impl Fn(&str) -> Vec<String>) -> Result<()> {
+        let calls: Vec<_> = self.places.iter().map(|(id, _)| words(id)).collect();
+        for mut child in self.spawn(calls.iter().map(Vec::as_slice))? {
+            child.wait().context("wait")?;
         }
         Ok(())
     }

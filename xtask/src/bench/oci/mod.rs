@@ -27,7 +27,7 @@ use crate::{explain, unexpected};
 pub(super) use bundle::{Contents, empty_root, write as write_bundle};
 pub(super) use crowd::Crowd;
 use memory::Memory;
-pub(super) use network::{Network, Wire};
+pub(super) use network::{Network, Wire, answers};
 use report::{Life, Measured, Results};
 pub(super) use runtime::{Kind, Runtime};
 use stage::Manner;

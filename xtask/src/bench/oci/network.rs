@@ -24,8 +24,6 @@ const PAUSE: Duration = Duration::from_micros(100);
 const ATTEMPT_MIN: Duration = Duration::from_millis(5);
 /// ... or, on a slow machine, this part of what all attempts have taken.
 const ATTEMPT_SHARE: u32 = 10;
-/// What an attempt may take where many servers start at once.
-const CROWD_ATTEMPT: Duration = Duration::from_millis(100);
 
 /// Where clients are.
 #[derive(Debug)]
@@ -131,7 +129,7 @@ pub(super) fn first_answer(server: SocketAddrV4, is_running: impl Fn() -> bool) 
     let start = Instant::now();
     let mut look = LOOK;
     loop {
-        let reason = match ask(server, attempt_time_out(start.elapsed())) {
+        let reason = match ask(SocketAddr::V4(server), attempt_time_out(start.elapsed())) {
             Ok(bytes) => return Ok(Answer { elapsed: start.elapsed(), bytes }),
             Err(reason) => reason,
         };
@@ -151,14 +149,14 @@ fn attempt_time_out(elapsed: Duration) -> Duration {
     ATTEMPT_MIN.max(elapsed / ATTEMPT_SHARE)
 }
 
-/// Asks once, for a tenth of a second at most; whether the answer is a page.
-pub(super) fn answers(server: SocketAddrV4) -> bool {
-    ask(server, CROWD_ATTEMPT).is_ok()
+/// Asks once, for as long as an attempt may take after so long; whether the answer is a page.
+pub(in crate::bench) fn answers(server: SocketAddr, elapsed: Duration) -> bool {
+    ask(server, attempt_time_out(elapsed)).is_ok()
 }
 
 /// Asks once. How many bytes the response has.
-fn ask(server: SocketAddrV4, time_out: Duration) -> Result<usize> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(server), time_out)?;
+fn ask(server: SocketAddr, time_out: Duration) -> Result<usize> {
+    let mut stream = TcpStream::connect_timeout(&server, time_out)?;
     stream.set_read_timeout(Some(time_out))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;

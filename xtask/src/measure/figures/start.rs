@@ -30,9 +30,7 @@ pub(crate) fn start(options: Options) -> Result<Vec<Figure>> {
         command.clone(),
     );
     eprintln!("start: one by one");
-    // Of a thread of its own: it blocks a signal.
-    let found = std::thread::scope(|scope| scope.spawn(|| bench::start::samples(rounds)).join());
-    let (samples, remarks) = found.map_err(|_| anyhow::anyhow!("a thread has panicked"))??;
+    let (samples, remarks) = bench::start::samples(rounds)?;
     for (name, seconds) in samples {
         let samples = seconds.iter().map(|seconds| seconds * 1e3).collect();
         add(&mut single, &name, bar("start to end", samples));
