@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::bench::candidate::on_path;
+use crate::bench::contained::Harbour;
+use crate::bench::oci::Contents;
 
 /// Where it listens.
 pub(super) const PORT: u16 = 80;
@@ -38,7 +40,27 @@ pub(super) fn prepare(folder: &Path, site: &Path) -> Result<[String; 4]> {
     Ok(words.map(str::to_owned))
 }
 
-fn config(folder: &Path, site: &Path) -> String {
+/// What runs in a container: the same, with its files in the root and what it writes in memory.
+///
+/// # Errors
+/// If it is not there, or cannot be copied.
+pub(super) fn contents(harbour: &Harbour, site: &Path) -> Result<Contents> {
+    let program = program()?;
+    let root = harbour.root("nginx", &program)?;
+    let (folder, page) = (root.join("site"), "index.html");
+    // It complains if there is no place for the log that it is built with.
+    for folder in [&folder, &root.join("var/log/nginx")] {
+        fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
+    }
+    fs::copy(site.join(page), folder.join(page)).context("cannot copy the page")?;
+    let config = config(Path::new("/dev/shm"), Path::new("/site"));
+    fs::write(root.join("nginx.conf"), config).context("cannot fill a root")?;
+    let program = program.to_string_lossy();
+    Ok(Contents::new(root, [&*program, "-c", "/nginx.conf"], vec!["PATH=/"]))
+}
+
+/// Its configuration. What it writes goes to `folder`.
+pub(super) fn config(folder: &Path, site: &Path) -> String {
     let (folder, site) = (folder.display(), site.display());
     format!(
         "\
