@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use surface::calls;
-use surface::model::Policy;
+use surface::model::{Policy, Run};
 
 use crate::profile::{Argument, Profile};
 use crate::verdict::Verdict;
@@ -197,6 +197,29 @@ impl Table {
         let ways = entry.calls.iter().map(way).collect::<Vec<_>>().join("; or ");
         [ways].into_iter().chain(entry.also.iter().cloned()).collect::<Vec<_>>().join("; ")
     }
+}
+
+/// The processes of these roles, by the system that they were measured in. Each policy of a role stands
+/// once, and systems whose policies were not read are left out. A TAP interface is held by guests that
+/// have one of their own, and by the gateway behind a ring.
+pub fn subjects<'a>(runs: &'a [Run], roles: &[&str]) -> BTreeMap<String, Vec<Subject<'a>>> {
+    let mut systems: BTreeMap<String, Vec<Subject<'a>>> = BTreeMap::new();
+    let mut seen: Vec<(&str, &Policy)> = Vec::new();
+    for run in runs {
+        for policy in run.policies.iter().filter(|policy| roles.contains(&policy.role.as_str())) {
+            let (system, role) = (run.system.as_str(), policy.role.as_str());
+            if seen.contains(&(system, policy)) {
+                continue;
+            }
+            seen.push((system, policy));
+            let tap = system.ends_with("-tap") && role == "guest"
+                || system == "nabla-ring" && role == "gateway";
+            let held = if tap { BTreeSet::from([TAP]) } else { BTreeSet::new() };
+            let subject = Subject { judge: policy, held };
+            systems.entry(system.to_owned()).or_default().push(subject);
+        }
+    }
+    systems
 }
 
 fn known(word: &str, place: &str) -> Result<(), TableError> {

@@ -287,6 +287,8 @@ pub fn with_later(text: &str, later: &str) -> Result<String, ProfileError> {
 
 #[cfg(test)]
 mod tests {
+    use surface::filter::{Filters, Instruction, X86_64};
+
     use super::*;
 
     const PROFILE: &str = include_str!("../../data/docker-seccomp.json");
@@ -316,6 +318,18 @@ mod tests {
             assert_eq!(of(name), None, "{name}");
         }
         assert_eq!(calls.len(), 291);
+    }
+
+    /// Two ways to the same answer: the profile's text, and the instructions that libseccomp made of it.
+    #[test]
+    fn libseccomps_filter_permits_the_same() {
+        let bytes = include_bytes!("../../data/docker-seccomp.bpf");
+        let (instructions, rest) = bytes.as_chunks::<8>();
+        assert!(rest.is_empty());
+        let filter = instructions.iter().copied().map(Instruction::from_bytes).collect();
+        let filters = Filters::new(&[filter]).unwrap();
+        assert_eq!(filters.permitted(), old(&[]).permitted());
+        assert!(calls::ALL.iter().all(|call| filters.ask(X86_64, call.0).exact));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The table that is shipped, and tables that are none.
 
-use surface::model::Permitted;
+use surface::model::{KernelId, Permitted};
 
 use super::*;
 use crate::profile::with_later;
@@ -105,6 +105,34 @@ fn systems_are_judged_by_their_processes() {
     assert_eq!(dccp.needs, "socket(AF_INET6), setsockopt, listen");
     let order: Vec<_> = verdicts.iter().map(|verdict| order(&verdict.id)).collect();
     assert!(order.is_sorted());
+}
+
+#[test]
+fn processes_are_taken_from_what_was_measured() {
+    let kernel =
+        || KernelId { release: String::new(), version: String::new(), traceable: 0, calls: 0 };
+    let run = |system: &str, roles: &[&str]| Run {
+        system: system.to_owned(),
+        workload: "httpd".to_owned(),
+        seed: 1,
+        kernel: kernel(),
+        phases: Vec::new(),
+        policies: roles.iter().map(|role| Policy { role: (*role).to_owned(), ..guest() }).collect(),
+    };
+    let runs = [
+        run("nabla-tap", &["guest", "supervisor"]),
+        run("nabla-tap", &["guest"]),
+        run("nabla-ring", &["gateway", "guest"]),
+        run("native", &[]),
+    ];
+    let count = |roles: &[&str]| -> Vec<(String, usize, usize)> {
+        let held = |of: &[Subject<'_>]| of.iter().filter(|one| one.held.contains(TAP)).count();
+        let systems = subjects(&runs, roles);
+        systems.iter().map(|(name, of)| (name.clone(), of.len(), held(of))).collect()
+    };
+    let (ring, tap) = ("nabla-ring".to_owned(), "nabla-tap".to_owned());
+    assert_eq!(count(&["guest"]), [(ring.clone(), 1, 0), (tap.clone(), 1, 1)]);
+    assert_eq!(count(&["guest", "gateway"]), [(ring, 2, 1), (tap, 1, 1)]);
 }
 
 #[test]
