@@ -3,5 +3,9 @@
 
 pub mod calls;
 pub mod filter;
+pub mod attribution;
+pub mod format;
 pub mod model;
+pub mod pages;
 pub mod scenario;
+pub mod symbols;

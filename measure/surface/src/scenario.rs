@@ -88,9 +88,7 @@ impl System {
                 !matches!(self, Self::NablaPlain | Self::NablaRing | Self::NablaUser | Self::Docker)
             }
             Workload::Httpd | Workload::Kv => !matches!(self, Self::Docker),
-            Workload::Fuzz => {
-                !matches!(self, Self::NablaPlain | Self::NablaUser | Self::Solo5Tap)
-            }
+            Workload::Fuzz => !matches!(self, Self::NablaPlain | Self::NablaUser | Self::Solo5Tap),
             Workload::Code => matches!(self, Self::Native),
         }
     }
