@@ -41,7 +41,8 @@ fn roles<'a>(phase: &'a Phase, role: Option<&'a str>) -> impl Iterator<Item = &'
         .map(|(_, role)| role)
 }
 
-/// The functions of a phase. None if there is no such phase, or none that has the role.
+/// The functions of a phase. None if there is no such phase, none that has the role, or nothing at all
+/// was recorded: no number is made of a tracer that was silent.
 pub(crate) fn surface<'a>(run: &'a Run, phase: &str, role: Option<&'a str>) -> Option<Surface<'a>> {
     let phases = phases(run, phase);
     if let Some(role) = role
@@ -68,7 +69,7 @@ pub(crate) fn surface<'a>(run: &'a Run, phase: &str, role: Option<&'a str>) -> O
         }
         surface.union.extend(reached);
     }
-    all
+    all.filter(|surface| !surface.unfiltered.is_empty())
 }
 
 /// The functions of a phase by system call, or by another reason to be in the kernel.

@@ -151,6 +151,9 @@ impl Lines {
             }
         }
         names.sort_by(|one, other| one.1.total_cmp(&other.1));
+        let (names, early): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|(x, ..)| *x > frame.right - 24.0);
+        draw_early(canvas, &early);
         let mut places: Vec<f64> = names.iter().map(|name| name.1).collect();
         for at in 1..places.len() {
             places[at] = places[at].max(places[at - 1] + NAME_STEP);
@@ -162,12 +165,33 @@ impl Lines {
         }
         for ((x, y, line), place) in names.into_iter().zip(places) {
             let left = frame.right + 14.0;
-            if (place - y).abs() > 1.0 || x < frame.right - 1.0 {
+            if (place - y).abs() > 1.0 {
                 canvas.line("leader", [x + 5.0, y, left - 3.0, place]);
             }
             let name = words::fit(&line.name, canvas.width() - left);
             canvas.text(line.tone.class(), (left, place), Anchor::Start, &name);
         }
+    }
+}
+
+/// Names of lines that end before the others do, at their ends, where no other such name is.
+fn draw_early(canvas: &mut Canvas, names: &[(f64, f64, &Line)]) {
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for (x, y, line) in names {
+        let width = words::width(&line.name);
+        let x = (x + 7.0).min(canvas.width() - width).max(0.0);
+        let is_free = |y: f64| {
+            let meets = |(left, right, at): &(f64, f64, f64)| {
+                x < *right && x + width > *left && (y - at).abs() < NAME_STEP
+            };
+            !taken.iter().any(meets)
+        };
+        let places = [-9.0, 11.0, -24.0, 26.0, -39.0].map(|offset| y + offset);
+        let mut places = places.into_iter().filter(|place| *place >= TOP - 2.0);
+        let place = places.find(|place| is_free(*place)).unwrap_or(y + 11.0);
+        let class = format!("halo {}", line.tone.class());
+        canvas.text(&class, (x, place), Anchor::Start, &line.name);
+        taken.push((x, x + width, place));
     }
 }
 
