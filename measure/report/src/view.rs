@@ -32,12 +32,21 @@ pub(crate) fn phases<'a>(run: &'a Run, name: &str) -> Vec<&'a Phase> {
     run.phases.iter().filter(|phase| phase.name == name).collect()
 }
 
+/// What processes do before they confine themselves.
+const LAUNCH: &str = "launch";
+
+/// Whether a role belongs to a phase: a launch is a part of a start and of nothing else.
+fn belongs(phase: &Phase, role: &str) -> bool {
+    role != LAUNCH || phase.name == "start"
+}
+
 /// The roles of a phase, all or the one.
 fn roles<'a>(phase: &'a Phase, role: Option<&'a str>) -> impl Iterator<Item = &'a Role> {
     phase
         .roles
         .iter()
         .filter(move |(name, _)| role.is_none_or(|wanted| wanted == name.as_str()))
+        .filter(|(name, _)| belongs(phase, name))
         .map(|(_, role)| role)
 }
 
@@ -96,9 +105,10 @@ pub(crate) fn requests(run: &Run, phase: &str) -> u64 {
 
 /// The roles of a phase by name.
 pub(crate) fn role_names<'a>(run: &'a Run, phase: &str) -> BTreeSet<&'a str> {
-    phases(run, phase)
-        .into_iter()
-        .flat_map(|phase| phase.roles.keys().map(String::as_str))
+    let phases = phases(run, phase).into_iter();
+    phases
+        .flat_map(|phase| phase.roles.keys().filter(|role| belongs(phase, role)))
+        .map(String::as_str)
         .collect()
 }
 
