@@ -82,7 +82,7 @@ fn figure(shown: &Shown) -> String {
         "<figure id=\"figure-{}\">\n<figcaption><strong>{}</strong> <span>{}</span></figcaption>\n\
          <div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
          <p class=\"repeat\">Repeat: <code>{}</code></p>\n\
-         </figure>\n<details{short}>\n<summary>Data</summary>\n{}</details>\n",
+         </figure>\n<details{short}>\n<summary>Data as a table</summary>\n{}</details>\n",
         markup(id),
         markup(title),
         words(caption),

@@ -11,6 +11,7 @@ pub mod document;
 mod escape;
 pub mod figure;
 mod html;
+mod judgement;
 mod markdown;
 pub mod measurement;
 mod names;

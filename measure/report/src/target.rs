@@ -93,7 +93,8 @@ impl Subject<'_> {
     fn reached(&self, measurement: &Measurement) -> Result<f64, String> {
         let missing = || not_measured(measurement, "httpd", self.system);
         let run = measurement.run("httpd", self.system).ok_or_else(missing)?;
-        let surface = view::surface(run, STEADY, self.role).ok_or_else(missing)?;
+        let silent = || format!("nothing was recorded of {} at work", names::system(self.system));
+        let surface = view::surface(run, STEADY, self.role).ok_or_else(silent)?;
         Ok(surface.union.len() as f64)
     }
 
@@ -119,6 +120,7 @@ fn functions(measurement: &Measurement, subject: &Subject<'_>, limit: f64) -> Ta
 fn share(measurement: &Measurement, subject: &Subject<'_>, rival: &str) -> Target {
     let theirs = Subject { system: rival, role: None, name: rival }.reached(measurement);
     let measured = subject.reached(measurement).and_then(|ours| match theirs? {
+        // Interrupts alone.
         0.0 => Err(format!("{} reached nothing", names::system(rival))),
         theirs => Ok(ours / theirs),
     });
@@ -193,7 +195,8 @@ fn fewer(measurement: &Measurement, system: &str) -> Target {
     let reached = |system: &str| -> Result<f64, String> {
         let missing = || not_measured(measurement, "fuzz", system);
         let run = measurement.fuzzed(system).ok_or_else(missing)?;
-        let surface = view::surface(run, "fuzz", None).ok_or_else(missing)?;
+        let silent = || format!("nothing was recorded of {}", names::system(system));
+        let surface = view::surface(run, "fuzz", None).ok_or_else(silent)?;
         Ok(surface.union.len() as f64)
     };
     let measured = reached("native").and_then(|all| match all {

@@ -34,8 +34,8 @@ pub(super) fn steady(measurement: &Measurement) -> Vec<Block> {
 pub(super) fn start(measurement: &Measurement) -> Vec<Block> {
     let mut blocks = vec![Block::Paragraph(Text::of(
         "Before it can be confined, a process is made: `execve`, memory, files, devices, and the \
-         filter itself. That is done once, by code that has not seen a request yet. An end, \
-         `exit_group` alone, takes apart what was there.",
+         filter itself. That is done once, by code that has not seen a request yet; the data has it \
+         as the role `launch`. An end, `exit_group` alone, takes apart what was there.",
     ))];
     let start = Phase {
         id: "start",

@@ -200,3 +200,25 @@ fn vulnerabilities_are_counted_by_system() {
         |id: &str| report.markdown.find(&format!("[{id}](https://example.org/%28x%29)")).unwrap();
     assert!(place("CVE-2022-9999") < place("CVE-2022-10000"));
 }
+
+#[test]
+fn a_launch_is_a_part_of_a_start_alone() {
+    let mut measurement = small();
+    for name in ["start", "steady"] {
+        let phase = phase(name, 2, "launch", &[("execve", call(1, &["x", "y"], &[]))]);
+        measurement.runs[1].phases.push(phase);
+    }
+    let report = render(&measurement, "");
+    assert_eq!(row(&report.markdown, &["`httpd`", "Nabla, TAP", "2"])[6], "launch 2");
+    assert_eq!(row(&report.markdown, &["`httpd`", "Nabla, TAP", "4"])[2..4], ["4", "0"]);
+    assert_eq!(target(&measurement, "httpd on TAP: at most 250").measured, Ok(4.0));
+}
+
+#[test]
+fn no_number_is_made_of_silence() {
+    let mut measurement = small();
+    let silent = measurement.runs[1].phases.iter_mut().flat_map(|phase| phase.roles.values_mut());
+    silent.for_each(|role| role.calls.clear());
+    let why = target(&measurement, "httpd on TAP: at most 250").measured.unwrap_err();
+    assert_eq!(why, "nothing was recorded of Nabla, TAP at work");
+}
