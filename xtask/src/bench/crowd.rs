@@ -14,6 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use super::apart::apart;
 use super::candidate::{Candidate, Runner};
 use super::fleet::{Fleet, free_addresses};
@@ -21,11 +24,11 @@ use super::lab::{Launcher, Namespace};
 use super::oci::{self, Crowd, Kind, Network, Runtime, Stage, State, Wire};
 use super::process::Process;
 use super::sweep::{Lines, Plan, Rival, sweep};
-use super::{containers, folder, http, machine, programs};
+use super::{containers, folder, http, kv, machine, programs};
 use crate::app::{self, App};
 use crate::cargo::{self, Profile};
-use crate::image;
 use crate::packages::Workspace;
+use crate::{image, run};
 
 const STATE: &str = "/run/nabla-bench-crowd";
 const APP: &str = "httpd";
@@ -79,25 +82,28 @@ pub(crate) fn ended(is_quick: bool) -> Result<Lines> {
         let mut remarks = Vec::new();
         let mut rivals: Vec<Box<dyn Rival>> = Vec::new();
         for candidate in found {
-            let tried = candidate.and_then(|candidate| {
-                let name = candidate.name.clone();
-                let mut runner = Runner::new(&folder).map_err(|reason| ("a runner", reason))?;
-                match runner.attempt(&candidate) {
-                    Ok(()) => Ok(Ended { runner, candidate }),
-                    Err(reason) => Err(("one", reason.context(name))),
-                }
-            });
+            let (name, tried) = match candidate {
+                Ok(candidate) => (candidate.name.clone(), attempt(candidate, &folder)),
+                Err((name, reason)) => (name.to_owned(), Err(reason)),
+            };
             match tried {
                 Ok(ended) => rivals.push(Box::new(ended)),
-                Err((name, reason)) => remarks.push(format!("{name} is left out: {reason:#}")),
+                Err(reason) => remarks.push(format!("{name} is left out: {reason:#}")),
             }
         }
         let sizes = if is_quick { &QUICK[..] } else { &FULL };
         let turn = Duration::from_secs(if is_quick { 2 } else { 3 });
-        let mut lines = sweep(&mut rivals, Plan { sizes, turn });
+        let mut lines = sweep(&mut rivals, Plan { sizes, turn, fixed: Duration::ZERO });
         lines.remarks.splice(0..0, remarks);
         Ok(lines)
     })
+}
+
+/// Whether it works here.
+fn attempt(candidate: Candidate, folder: &Path) -> Result<Ended> {
+    let mut runner = Runner::new(folder)?;
+    runner.attempt(&candidate)?;
+    Ok(Ended { runner, candidate })
 }
 
 struct Ended {
@@ -123,7 +129,7 @@ pub(crate) fn answered(is_quick: bool) -> Result<Lines> {
     let builds = Builds::make()?;
     let sizes = if is_quick { &QUICK[..] } else { &FULL };
     let turn = Duration::from_secs(if is_quick { 3 } else { 6 });
-    apart(move || builds.sweep(Plan { sizes, turn }, false))
+    apart(move || builds.sweep(Plan { sizes, turn, fixed: Duration::ZERO }, None))
 }
 
 /// What one of many idle instances holds: the memory of all its processes, shared pages in part, and what less of the
@@ -135,7 +141,8 @@ pub(crate) fn idle(is_quick: bool) -> Result<Lines> {
     let builds = Builds::make()?;
     let sizes = if is_quick { &IDLE_QUICK[..] } else { &IDLE_FULL };
     let turn = Duration::from_secs(if is_quick { 8 } else { 60 });
-    apart(move || builds.sweep(Plan { sizes, turn }, true))
+    let settling = if is_quick { SETTLING / 4 } else { SETTLING };
+    apart(move || builds.sweep(Plan { sizes, turn, fixed: 2 * settling }, Some(settling)))
 }
 
 /// What is started.
@@ -183,7 +190,7 @@ impl Builds {
         })
     }
 
-    fn sweep(mut self, plan: Plan<'_>, is_idle: bool) -> Result<Lines> {
+    fn sweep(mut self, plan: Plan<'_>, settling: Option<Duration>) -> Result<Lines> {
         let network = Network::enter()?;
         let log = File::create(self.folder.join("crowd.log")).context("cannot make a log")?;
         let mut remarks = Vec::new();
@@ -197,12 +204,20 @@ impl Builds {
         let most = plan.sizes.iter().map(|(count, _)| *count).max().unwrap_or_default();
         let most = most.min(WIRES_MAX);
         let stage = std::cell::RefCell::new(Stage::new(&self.folder)?);
-        let base = || Base { builds: &self, log: &log, is_idle };
+        let base = || Base { builds: &self, log: &log, settling };
         let mut rivals: Vec<Box<dyn Rival + '_>> = vec![
             Box::new(Guests { base: base(), taps: None }),
             Box::new(Guests { base: base(), taps: Some(Taps::new(&self.worker)?) }),
         ];
-        if is_idle {
+        if settling.is_some() {
+            for server in [Server::Nginx, Server::Redis] {
+                match server.program() {
+                    Ok(_) => rivals.push(Box::new(Natives { base: base(), server })),
+                    Err(reason) => {
+                        remarks.push(format!("{} is left out: {reason:#}", server.name()))
+                    }
+                }
+            }
             rivals.push(Box::new(Sleepers { base: base(), is_guest: true }));
             match &self.asleep {
                 Ok(_) => rivals.push(Box::new(Sleepers { base: base(), is_guest: false })),
@@ -234,16 +249,15 @@ fn prepare(mut runtime: Runtime, _: &Network) -> Result<Runtime> {
 struct Base<'a> {
     builds: &'a Builds,
     log: &'a File,
-    is_idle: bool,
+    /// After that what starting has taken is given back; none where only time is measured.
+    settling: Option<Duration>,
 }
 
 impl Base<'_> {
     /// What is measured of instances that have answered: the time it took, or what they hold now.
     fn values(&self, elapsed: Duration, count: usize, available: u64) -> Result<Vec<f64>> {
-        if !self.is_idle {
-            return Ok(vec![elapsed.as_secs_f64()]);
-        }
-        thread::sleep(SETTLING);
+        let Some(settling) = self.settling else { return Ok(vec![elapsed.as_secs_f64()]) };
+        thread::sleep(settling);
         let mut pss_bytes = 0;
         for id in oci::family()? {
             let process = Process::find(id).filter(|process| !process.has_ended);
@@ -257,9 +271,7 @@ impl Base<'_> {
 
     /// What is available before the first starts.
     fn available(&self) -> Result<u64> {
-        if self.is_idle {
-            thread::sleep(SETTLING);
-        }
+        self.settling.into_iter().for_each(thread::sleep);
         machine::memory_bytes("MemAvailable")
     }
 
@@ -370,7 +382,8 @@ impl Rival for Sleepers<'_> {
     fn go(&mut self, count: usize) -> Result<Vec<f64>> {
         let available = self.base.available()?;
         let start = Instant::now();
-        let mut crew = Crew(Vec::new());
+        let signal = if self.is_guest { Signal::SIGTERM } else { Signal::SIGKILL };
+        let mut crew = Crew { children: Vec::new(), signal };
         for _ in 0..count {
             let mut command = match (&self.base.builds.asleep, self.is_guest) {
                 (Ok(program), false) => Command::new(program),
@@ -381,23 +394,120 @@ impl Rival for Sleepers<'_> {
                 }
             };
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            crew.0.push(command.spawn().context("cannot start a program")?);
+            crew.children.push(command.spawn().context("cannot start a program")?);
         }
         self.base.values(start.elapsed(), count, available)
     }
 }
 
-/// Programs that are killed at the end.
-struct Crew(Vec<Child>);
+/// Programs that are ended at the end.
+struct Crew {
+    children: Vec<Child>,
+    /// How: politely if one may have children that it alone knows how to end. Others have this signal blocked, as it
+    /// is here.
+    signal: Signal,
+}
 
 impl Drop for Crew {
     fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
+        for child in &self.children {
+            let _ = kill(Pid::from_raw(child.id().cast_signed()), self.signal);
         }
-        for child in &mut self.0 {
-            let _ = child.wait();
+        let deadline = Instant::now() + TIME_OUT;
+        for child in &mut self.children {
+            while matches!(child.try_wait(), Ok(None)) {
+                if Instant::now() > deadline {
+                    let _ = child.kill();
+                }
+                thread::sleep(PAUSE);
+            }
         }
+    }
+}
+
+/// A server outside of a container, to compare with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Server {
+    Nginx,
+    Redis,
+}
+
+impl Server {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Nginx => "nginx",
+            Self::Redis => "redis",
+        }
+    }
+
+    fn program(self) -> Result<PathBuf> {
+        match self {
+            Self::Nginx => http::nginx_program(),
+            Self::Redis => kv::redis_program(),
+        }
+    }
+
+    /// The command of one that listens there.
+    fn command(self, address: SocketAddr, builds: &Builds) -> Result<Command> {
+        let mut command = Command::new(self.program()?);
+        let folder = builds.folder.join(format!("{}-{}", self.name(), address.port()));
+        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
+        match self {
+            Self::Nginx => {
+                let page = builds.folder.join("page");
+                command.args(http::nginx_words(&folder, &page, &address.to_string())?);
+            }
+            Self::Redis => {
+                command.args(kv::redis_words(address.port(), &folder));
+            }
+        }
+        Ok(command)
+    }
+
+    fn answers(self, address: SocketAddr, elapsed: Duration) -> bool {
+        match self {
+            Self::Nginx => oci::answers(address, elapsed),
+            Self::Redis => run::talk(address, "PING\r\n", "+PONG").unwrap_or(false),
+        }
+    }
+}
+
+/// Servers as everybody runs them, each with a port of its own.
+struct Natives<'a> {
+    base: Base<'a>,
+    server: Server,
+}
+
+impl Rival for Natives<'_> {
+    fn name(&self) -> String {
+        self.server.name().into()
+    }
+
+    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
+        let addresses = free_addresses(count)?;
+        let commands =
+            addresses.iter().map(|&address| self.server.command(address, self.base.builds));
+        let commands = commands.collect::<Result<Vec<_>>>()?;
+        let available = self.base.available()?;
+        let start = Instant::now();
+        let signal = match self.server {
+            Server::Nginx => Signal::SIGTERM,
+            Server::Redis => Signal::SIGKILL,
+        };
+        let mut crew = Crew { children: Vec::new(), signal };
+        for mut command in commands {
+            let log = || self.base.log.try_clone().map(Stdio::from).context("cannot share a file");
+            command.stdin(Stdio::null()).stdout(log()?).stderr(log()?);
+            crew.children.push(command.spawn().context(self.server.name())?);
+        }
+        let deadline = start + TIME_OUT + TIME_OUT_EACH * u32::try_from(count)?;
+        for &address in &addresses {
+            while !self.server.answers(address, start.elapsed()) {
+                ensure!(Instant::now() < deadline, "{} is silent", self.server.name());
+                thread::sleep(PAUSE);
+            }
+        }
+        self.base.values(start.elapsed(), count, available)
     }
 }
 

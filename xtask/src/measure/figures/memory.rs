@@ -12,10 +12,10 @@ use super::{Options, add, at, empty};
 use crate::bench::{self, Lines};
 
 /// With fewer instances than this, what is available says nothing.
-const SYSTEM_MIN: usize = 10;
+const SYSTEM_MIN: usize = 100;
 const KIB: f64 = 1024.0;
 
-/// Both figures. Who is not installed is left out, and who is too slow for more at once stops, which notes tell.
+/// Both figures, or with few instances the first. Who is not installed is left out, and who is too slow for more at once stops, which notes tell.
 ///
 /// # Errors
 /// If something does not build, or networks cannot be made, which needs root.
@@ -54,5 +54,5 @@ fn figures(found: Lines, command: &str) -> Vec<Figure> {
     for figure in [&mut held, &mut taken] {
         figure.notes.extend(found.remarks.iter().cloned());
     }
-    vec![held, taken]
+    [held, taken].into_iter().filter(|figure| !figure.series.is_empty()).collect()
 }
