@@ -5,36 +5,32 @@
 //! gateway is a part of the start. A server is asked every two milliseconds, one after the other: what asks
 //! takes little from who is starting. Pages of files are in memory already.
 
+mod guests;
+mod natives;
+
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use guests::{Guests, Taps};
+use natives::{Natives, Server, Sleepers};
 
 use super::apart::apart;
 use super::candidate::{Candidate, Runner};
-use super::fleet::{Fleet, free_addresses};
-use super::lab::{Launcher, Namespace};
 use super::oci::{self, Crowd, Kind, Network, Runtime, Stage, State, Wire};
 use super::process::Process;
 use super::sweep::{Lines, Plan, Rival, sweep};
-use super::{containers, folder, http, kv, machine, programs};
+use super::{containers, folder, http, machine, programs};
 use crate::app::{self, App};
 use crate::cargo::{self, Profile};
+use crate::image;
 use crate::packages::Workspace;
-use crate::{image, run};
 
 const STATE: &str = "/run/nabla-bench-crowd";
 const APP: &str = "httpd";
-/// What a guest of `httpd` and one that does nothing have, in MB.
-const MEMORY_MB: u64 = 32;
-const SMALL_MEMORY_MB: u64 = 16;
 /// What all may take to answer, or to end: this, and a share for each.
 const TIME_OUT: Duration = Duration::from_secs(20);
 const TIME_OUT_EACH: Duration = Duration::from_millis(100);
@@ -280,234 +276,6 @@ impl Base<'_> {
         let mut command = Command::new(&self.builds.tender);
         command.args(["--die-with-parent", &format!("--mem={memory_mb}")]);
         command
-    }
-}
-
-/// TAP interfaces in the network of this thread.
-struct Taps {
-    namespace: Namespace,
-    launcher: Launcher,
-    count: usize,
-}
-
-impl Taps {
-    fn new(worker: &Path) -> Result<Self> {
-        Ok(Self {
-            namespace: Namespace::of_this_thread()?,
-            launcher: Launcher::new(worker.to_owned()),
-            count: 0,
-        })
-    }
-
-    fn address(number: usize, last: u8) -> Ipv4Addr {
-        let [.., high, low] = (number as u32).to_be_bytes();
-        Ipv4Addr::new(10, 110 + high, low, last)
-    }
-
-    /// Makes those that are not there yet.
-    fn make(&mut self, count: usize) -> Result<()> {
-        for number in self.count..count {
-            let (name, ip) =
-                (format!("tap{number}"), |words: &str| self.namespace.ip(&self.launcher, words));
-            ip(&format!("tuntap add {name} mode tap"))?;
-            self.namespace.attach(&self.launcher, &name, Self::address(number, 1))?;
-            let soon = format!("net.ipv4.neigh.{name}.retrans_time_ms");
-            self.namespace.sysctl(&self.launcher, &soon, "10")?;
-            self.count = number + 1;
-        }
-        Ok(())
-    }
-}
-
-/// Guests of `httpd` under our tender, with networks of their own or with TAP interfaces.
-struct Guests<'a> {
-    base: Base<'a>,
-    taps: Option<Taps>,
-}
-
-impl Rival for Guests<'_> {
-    fn name(&self) -> String {
-        let wire = if self.taps.is_some() { "TAP" } else { "gateway" };
-        format!("httpd, tender, {wire}")
-    }
-
-    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        let addresses = match &mut self.taps {
-            None => free_addresses(count)?,
-            Some(taps) => {
-                taps.make(count)?;
-                let address = |number| SocketAddr::from((Taps::address(number, 2), 80));
-                (0..count).map(address).collect()
-            }
-        };
-        let (base, is_on_tap) = (&self.base, self.taps.is_some());
-        let number = |ip: IpAddr| addresses.iter().position(|its| its.ip() == ip).unwrap_or(0);
-        let available = base.available()?;
-        let start = Instant::now();
-        let mut fleet = Fleet::start(&addresses, base.log, |address| {
-            let mut command = base.tender(MEMORY_MB);
-            command.arg(format!("--block:site={}", base.builds.site.display()));
-            if is_on_tap {
-                let number = number(address.ip());
-                command.arg(format!("--net:service=tap{number}")).arg("--").arg(&base.builds.httpd);
-                command.arg(format!("--ipv4={}/24", address.ip()));
-                command.arg(format!("--ipv4-gateway={}", Taps::address(number, 1)));
-            } else {
-                command.arg("--net:service=user").arg(format!("--publish:service={address}:80"));
-                command.arg("--").arg(&base.builds.httpd);
-            }
-            command
-        })?;
-        let time_out = TIME_OUT + TIME_OUT_EACH * u32::try_from(count)?;
-        let deadline = start + time_out;
-        fleet.wait_until_each(deadline, PAUSE, |address| oci::answers(address, start.elapsed()))?;
-        let values = base.values(start.elapsed(), count, available);
-        fleet.stop(Instant::now() + time_out)?;
-        values
-    }
-}
-
-/// Guests, or programs, that wait for ever, without a network.
-struct Sleepers<'a> {
-    base: Base<'a>,
-    is_guest: bool,
-}
-
-impl Rival for Sleepers<'_> {
-    fn name(&self) -> String {
-        let name = if self.is_guest { "idle guest, tender" } else { "idle static program" };
-        name.into()
-    }
-
-    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        let available = self.base.available()?;
-        let start = Instant::now();
-        let signal = if self.is_guest { Signal::SIGTERM } else { Signal::SIGKILL };
-        let mut crew = Crew { children: Vec::new(), signal };
-        for _ in 0..count {
-            let mut command = match (&self.base.builds.asleep, self.is_guest) {
-                (Ok(program), false) => Command::new(program),
-                _ => {
-                    let mut command = self.base.tender(SMALL_MEMORY_MB);
-                    command.arg(&self.base.builds.idle).arg("heed");
-                    command
-                }
-            };
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            crew.children.push(command.spawn().context("cannot start a program")?);
-        }
-        self.base.values(start.elapsed(), count, available)
-    }
-}
-
-/// Programs that are ended at the end.
-struct Crew {
-    children: Vec<Child>,
-    /// How: politely if one may have children that it alone knows how to end. Others have this signal blocked, as it
-    /// is here.
-    signal: Signal,
-}
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        for child in &self.children {
-            let _ = kill(Pid::from_raw(child.id().cast_signed()), self.signal);
-        }
-        let deadline = Instant::now() + TIME_OUT;
-        for child in &mut self.children {
-            while matches!(child.try_wait(), Ok(None)) {
-                if Instant::now() > deadline {
-                    let _ = child.kill();
-                }
-                thread::sleep(PAUSE);
-            }
-        }
-    }
-}
-
-/// A server outside of a container, to compare with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Server {
-    Nginx,
-    Redis,
-}
-
-impl Server {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Redis => "redis",
-        }
-    }
-
-    fn program(self) -> Result<PathBuf> {
-        match self {
-            Self::Nginx => http::nginx_program(),
-            Self::Redis => kv::redis_program(),
-        }
-    }
-
-    /// The command of one that listens there.
-    fn command(self, address: SocketAddr, builds: &Builds) -> Result<Command> {
-        let mut command = Command::new(self.program()?);
-        let folder = builds.folder.join(format!("{}-{}", self.name(), address.port()));
-        fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
-        match self {
-            Self::Nginx => {
-                let page = builds.folder.join("page");
-                command.args(http::nginx_words(&folder, &page, &address.to_string())?);
-            }
-            Self::Redis => {
-                command.args(kv::redis_words(address.port(), &folder));
-            }
-        }
-        Ok(command)
-    }
-
-    fn answers(self, address: SocketAddr, elapsed: Duration) -> bool {
-        match self {
-            Self::Nginx => oci::answers(address, elapsed),
-            Self::Redis => run::talk(address, "PING\r\n", "+PONG").unwrap_or(false),
-        }
-    }
-}
-
-/// Servers as everybody runs them, each with a port of its own.
-struct Natives<'a> {
-    base: Base<'a>,
-    server: Server,
-}
-
-impl Rival for Natives<'_> {
-    fn name(&self) -> String {
-        self.server.name().into()
-    }
-
-    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        let addresses = free_addresses(count)?;
-        let commands =
-            addresses.iter().map(|&address| self.server.command(address, self.base.builds));
-        let commands = commands.collect::<Result<Vec<_>>>()?;
-        let available = self.base.available()?;
-        let start = Instant::now();
-        let signal = match self.server {
-            Server::Nginx => Signal::SIGTERM,
-            Server::Redis => Signal::SIGKILL,
-        };
-        let mut crew = Crew { children: Vec::new(), signal };
-        for mut command in commands {
-            let log = || self.base.log.try_clone().map(Stdio::from).context("cannot share a file");
-            command.stdin(Stdio::null()).stdout(log()?).stderr(log()?);
-            crew.children.push(command.spawn().context(self.server.name())?);
-        }
-        let deadline = start + TIME_OUT + TIME_OUT_EACH * u32::try_from(count)?;
-        for &address in &addresses {
-            while !self.server.answers(address, start.elapsed()) {
-                ensure!(Instant::now() < deadline, "{} is silent", self.server.name());
-                thread::sleep(PAUSE);
-            }
-        }
-        self.base.values(start.elapsed(), count, available)
     }
 }
 

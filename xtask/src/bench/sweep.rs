@@ -103,6 +103,15 @@ pub(super) fn sweep(rivals: &mut [Box<dyn Rival + '_>], plan: Plan<'_>) -> Lines
     lines
 }
 
+#[cfg(test)]
+impl Lines {
+    /// One line, for tests of what is made of it.
+    pub(crate) fn of_one(name: &str, points: Vec<(usize, Vec<Vec<f64>>)>) -> Self {
+        let line = Line { name: name.into(), points, last: None, has_stopped: false };
+        Self { lines: vec![line], remarks: vec!["remark".into()] }
+    }
+}
+
 impl Line {
     fn take(&mut self, count: usize, values: Vec<f64>, took: Duration) {
         self.last = Some((count, took));

@@ -56,3 +56,23 @@ fn figures(found: Lines, command: &str) -> Vec<Figure> {
     }
     [held, taken].into_iter().filter(|figure| !figure.series.is_empty()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_instances_say_nothing_of_the_system() {
+        let points = vec![
+            (1, vec![vec![2048.0, 9.0], vec![4096.0, 9.0]]),
+            (100, vec![vec![1024.0, 3072.0]]),
+        ];
+        let found = Lines::of_one("ours", points);
+        let figures = figures(found, "cargo xtask measure memory");
+        let samples = |at: usize| -> Vec<_> {
+            figures[at].series[0].points.iter().map(|point| point.samples.clone()).collect()
+        };
+        assert_eq!(samples(0), [vec![2.0, 4.0], vec![1.0]]);
+        assert_eq!((samples(1), figures[1].notes.len()), (vec![vec![3.0]], 2));
+    }
+}
