@@ -5,19 +5,21 @@
 //! gateway is a part of the start. A server is asked every two milliseconds, one after the other: what asks
 //! takes little from who is starting. Pages of files are in memory already.
 
+mod guests;
+mod natives;
+
 use std::fs::{self, File};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use guests::{Guests, Taps};
+use natives::{Natives, Server, Sleepers};
 
 use super::apart::apart;
 use super::candidate::{Candidate, Runner};
-use super::fleet::{Fleet, free_addresses};
-use super::lab::{Launcher, Namespace};
 use super::oci::{self, Crowd, Kind, Network, Runtime, Stage, State, Wire};
 use super::process::Process;
 use super::sweep::{Lines, Plan, Rival, sweep};
@@ -29,9 +31,6 @@ use crate::packages::Workspace;
 
 const STATE: &str = "/run/nabla-bench-crowd";
 const APP: &str = "httpd";
-/// What a guest of `httpd` and one that does nothing have, in MB.
-const MEMORY_MB: u64 = 32;
-const SMALL_MEMORY_MB: u64 = 16;
 /// What all may take to answer, or to end: this, and a share for each.
 const TIME_OUT: Duration = Duration::from_secs(20);
 const TIME_OUT_EACH: Duration = Duration::from_millis(100);
@@ -79,25 +78,28 @@ pub(crate) fn ended(is_quick: bool) -> Result<Lines> {
         let mut remarks = Vec::new();
         let mut rivals: Vec<Box<dyn Rival>> = Vec::new();
         for candidate in found {
-            let tried = candidate.and_then(|candidate| {
-                let name = candidate.name.clone();
-                let mut runner = Runner::new(&folder).map_err(|reason| ("a runner", reason))?;
-                match runner.attempt(&candidate) {
-                    Ok(()) => Ok(Ended { runner, candidate }),
-                    Err(reason) => Err(("one", reason.context(name))),
-                }
-            });
+            let (name, tried) = match candidate {
+                Ok(candidate) => (candidate.name.clone(), attempt(candidate, &folder)),
+                Err((name, reason)) => (name.to_owned(), Err(reason)),
+            };
             match tried {
                 Ok(ended) => rivals.push(Box::new(ended)),
-                Err((name, reason)) => remarks.push(format!("{name} is left out: {reason:#}")),
+                Err(reason) => remarks.push(format!("{name} is left out: {reason:#}")),
             }
         }
         let sizes = if is_quick { &QUICK[..] } else { &FULL };
         let turn = Duration::from_secs(if is_quick { 2 } else { 3 });
-        let mut lines = sweep(&mut rivals, Plan { sizes, turn });
+        let mut lines = sweep(&mut rivals, Plan { sizes, turn, fixed: Duration::ZERO });
         lines.remarks.splice(0..0, remarks);
         Ok(lines)
     })
+}
+
+/// Whether it works here.
+fn attempt(candidate: Candidate, folder: &Path) -> Result<Ended> {
+    let mut runner = Runner::new(folder)?;
+    runner.attempt(&candidate)?;
+    Ok(Ended { runner, candidate })
 }
 
 struct Ended {
@@ -123,7 +125,7 @@ pub(crate) fn answered(is_quick: bool) -> Result<Lines> {
     let builds = Builds::make()?;
     let sizes = if is_quick { &QUICK[..] } else { &FULL };
     let turn = Duration::from_secs(if is_quick { 3 } else { 6 });
-    apart(move || builds.sweep(Plan { sizes, turn }, false))
+    apart(move || builds.sweep(Plan { sizes, turn, fixed: Duration::ZERO }, None))
 }
 
 /// What one of many idle instances holds: the memory of all its processes, shared pages in part, and what less of the
@@ -135,7 +137,8 @@ pub(crate) fn idle(is_quick: bool) -> Result<Lines> {
     let builds = Builds::make()?;
     let sizes = if is_quick { &IDLE_QUICK[..] } else { &IDLE_FULL };
     let turn = Duration::from_secs(if is_quick { 8 } else { 60 });
-    apart(move || builds.sweep(Plan { sizes, turn }, true))
+    let settling = if is_quick { SETTLING / 4 } else { SETTLING };
+    apart(move || builds.sweep(Plan { sizes, turn, fixed: 2 * settling }, Some(settling)))
 }
 
 /// What is started.
@@ -183,7 +186,7 @@ impl Builds {
         })
     }
 
-    fn sweep(mut self, plan: Plan<'_>, is_idle: bool) -> Result<Lines> {
+    fn sweep(mut self, plan: Plan<'_>, settling: Option<Duration>) -> Result<Lines> {
         let network = Network::enter()?;
         let log = File::create(self.folder.join("crowd.log")).context("cannot make a log")?;
         let mut remarks = Vec::new();
@@ -197,12 +200,20 @@ impl Builds {
         let most = plan.sizes.iter().map(|(count, _)| *count).max().unwrap_or_default();
         let most = most.min(WIRES_MAX);
         let stage = std::cell::RefCell::new(Stage::new(&self.folder)?);
-        let base = || Base { builds: &self, log: &log, is_idle };
+        let base = || Base { builds: &self, log: &log, settling };
         let mut rivals: Vec<Box<dyn Rival + '_>> = vec![
             Box::new(Guests { base: base(), taps: None }),
             Box::new(Guests { base: base(), taps: Some(Taps::new(&self.worker)?) }),
         ];
-        if is_idle {
+        if settling.is_some() {
+            for server in [Server::Nginx, Server::Redis] {
+                match server.program() {
+                    Ok(_) => rivals.push(Box::new(Natives { base: base(), server })),
+                    Err(reason) => {
+                        remarks.push(format!("{} is left out: {reason:#}", server.name()))
+                    }
+                }
+            }
             rivals.push(Box::new(Sleepers { base: base(), is_guest: true }));
             match &self.asleep {
                 Ok(_) => rivals.push(Box::new(Sleepers { base: base(), is_guest: false })),
@@ -234,16 +245,15 @@ fn prepare(mut runtime: Runtime, _: &Network) -> Result<Runtime> {
 struct Base<'a> {
     builds: &'a Builds,
     log: &'a File,
-    is_idle: bool,
+    /// After that what starting has taken is given back; none where only time is measured.
+    settling: Option<Duration>,
 }
 
 impl Base<'_> {
     /// What is measured of instances that have answered: the time it took, or what they hold now.
     fn values(&self, elapsed: Duration, count: usize, available: u64) -> Result<Vec<f64>> {
-        if !self.is_idle {
-            return Ok(vec![elapsed.as_secs_f64()]);
-        }
-        thread::sleep(SETTLING);
+        let Some(settling) = self.settling else { return Ok(vec![elapsed.as_secs_f64()]) };
+        thread::sleep(settling);
         let mut pss_bytes = 0;
         for id in oci::family()? {
             let process = Process::find(id).filter(|process| !process.has_ended);
@@ -257,9 +267,7 @@ impl Base<'_> {
 
     /// What is available before the first starts.
     fn available(&self) -> Result<u64> {
-        if self.is_idle {
-            thread::sleep(SETTLING);
-        }
+        self.settling.into_iter().for_each(thread::sleep);
         machine::memory_bytes("MemAvailable")
     }
 
@@ -268,136 +276,6 @@ impl Base<'_> {
         let mut command = Command::new(&self.builds.tender);
         command.args(["--die-with-parent", &format!("--mem={memory_mb}")]);
         command
-    }
-}
-
-/// TAP interfaces in the network of this thread.
-struct Taps {
-    namespace: Namespace,
-    launcher: Launcher,
-    count: usize,
-}
-
-impl Taps {
-    fn new(worker: &Path) -> Result<Self> {
-        Ok(Self {
-            namespace: Namespace::of_this_thread()?,
-            launcher: Launcher::new(worker.to_owned()),
-            count: 0,
-        })
-    }
-
-    fn address(number: usize, last: u8) -> Ipv4Addr {
-        let [.., high, low] = (number as u32).to_be_bytes();
-        Ipv4Addr::new(10, 110 + high, low, last)
-    }
-
-    /// Makes those that are not there yet.
-    fn make(&mut self, count: usize) -> Result<()> {
-        for number in self.count..count {
-            let (name, ip) =
-                (format!("tap{number}"), |words: &str| self.namespace.ip(&self.launcher, words));
-            ip(&format!("tuntap add {name} mode tap"))?;
-            self.namespace.attach(&self.launcher, &name, Self::address(number, 1))?;
-            let soon = format!("net.ipv4.neigh.{name}.retrans_time_ms");
-            self.namespace.sysctl(&self.launcher, &soon, "10")?;
-            self.count = number + 1;
-        }
-        Ok(())
-    }
-}
-
-/// Guests of `httpd` under our tender, with networks of their own or with TAP interfaces.
-struct Guests<'a> {
-    base: Base<'a>,
-    taps: Option<Taps>,
-}
-
-impl Rival for Guests<'_> {
-    fn name(&self) -> String {
-        let wire = if self.taps.is_some() { "TAP" } else { "gateway" };
-        format!("httpd, tender, {wire}")
-    }
-
-    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        let addresses = match &mut self.taps {
-            None => free_addresses(count)?,
-            Some(taps) => {
-                taps.make(count)?;
-                let address = |number| SocketAddr::from((Taps::address(number, 2), 80));
-                (0..count).map(address).collect()
-            }
-        };
-        let (base, is_on_tap) = (&self.base, self.taps.is_some());
-        let number = |ip: IpAddr| addresses.iter().position(|its| its.ip() == ip).unwrap_or(0);
-        let available = base.available()?;
-        let start = Instant::now();
-        let mut fleet = Fleet::start(&addresses, base.log, |address| {
-            let mut command = base.tender(MEMORY_MB);
-            command.arg(format!("--block:site={}", base.builds.site.display()));
-            if is_on_tap {
-                let number = number(address.ip());
-                command.arg(format!("--net:service=tap{number}")).arg("--").arg(&base.builds.httpd);
-                command.arg(format!("--ipv4={}/24", address.ip()));
-                command.arg(format!("--ipv4-gateway={}", Taps::address(number, 1)));
-            } else {
-                command.arg("--net:service=user").arg(format!("--publish:service={address}:80"));
-                command.arg("--").arg(&base.builds.httpd);
-            }
-            command
-        })?;
-        let time_out = TIME_OUT + TIME_OUT_EACH * u32::try_from(count)?;
-        let deadline = start + time_out;
-        fleet.wait_until_each(deadline, PAUSE, |address| oci::answers(address, start.elapsed()))?;
-        let values = base.values(start.elapsed(), count, available);
-        fleet.stop(Instant::now() + time_out)?;
-        values
-    }
-}
-
-/// Guests, or programs, that wait for ever, without a network.
-struct Sleepers<'a> {
-    base: Base<'a>,
-    is_guest: bool,
-}
-
-impl Rival for Sleepers<'_> {
-    fn name(&self) -> String {
-        let name = if self.is_guest { "idle guest, tender" } else { "idle static program" };
-        name.into()
-    }
-
-    fn go(&mut self, count: usize) -> Result<Vec<f64>> {
-        let available = self.base.available()?;
-        let start = Instant::now();
-        let mut crew = Crew(Vec::new());
-        for _ in 0..count {
-            let mut command = match (&self.base.builds.asleep, self.is_guest) {
-                (Ok(program), false) => Command::new(program),
-                _ => {
-                    let mut command = self.base.tender(SMALL_MEMORY_MB);
-                    command.arg(&self.base.builds.idle).arg("heed");
-                    command
-                }
-            };
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            crew.0.push(command.spawn().context("cannot start a program")?);
-        }
-        self.base.values(start.elapsed(), count, available)
-    }
-}
-
-/// Programs that are killed at the end.
-struct Crew(Vec<Child>);
-
-impl Drop for Crew {
-    fn drop(&mut self) {
-        for child in &mut self.0 {
-            let _ = child.kill();
-        }
-        for child in &mut self.0 {
-            let _ = child.wait();
-        }
     }
 }
 

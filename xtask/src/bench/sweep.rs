@@ -26,6 +26,8 @@ pub(super) struct Plan<'a> {
     pub(super) sizes: &'a [(usize, u64)],
     /// What a turn may take at most, all that belongs to it included, as far as it can be foretold.
     pub(super) turn: Duration,
+    /// What of it does not grow with the instances.
+    pub(super) fixed: Duration,
 }
 
 /// What came of it.
@@ -59,7 +61,9 @@ pub(super) fn sweep(rivals: &mut [Box<dyn Rival + '_>], plan: Plan<'_>) -> Lines
     let mut lines = Lines { lines: rivals.iter().map(line).collect(), remarks: Vec::new() };
     for &(count, turns) in plan.sizes {
         for line in &mut lines.lines {
-            let needs = line.last.map(|(last, took)| took.mul_f64(count as f64 / last as f64));
+            let needs = line.last.map(|(last, took)| {
+                plan.fixed + took.saturating_sub(plan.fixed).mul_f64(count as f64 / last as f64)
+            });
             if !line.has_stopped && needs.is_some_and(|needs| needs > plan.turn) {
                 line.has_stopped = true;
                 let limit = plan.turn.as_secs();
@@ -97,6 +101,15 @@ pub(super) fn sweep(rivals: &mut [Box<dyn Rival + '_>], plan: Plan<'_>) -> Lines
     }
     lines.lines.retain(|line| !line.points.is_empty());
     lines
+}
+
+#[cfg(test)]
+impl Lines {
+    /// One line, for tests of what is made of it.
+    pub(crate) fn of_one(name: &str, points: Vec<(usize, Vec<Vec<f64>>)>) -> Self {
+        let line = Line { name: name.into(), points, last: None, has_stopped: false };
+        Self { lines: vec![line], remarks: vec!["remark".into()] }
+    }
 }
 
 impl Line {
@@ -137,7 +150,11 @@ mod tests {
     fn who_is_slow_or_fails_stops_and_others_go_on() {
         let of = |ms| Box::new(Slow(Duration::from_millis(ms))) as Box<dyn Rival>;
         let mut rivals = [of(0), of(1), of(100)];
-        let plan = Plan { sizes: &[(1, 2), (2, 1), (40, 1)], turn: Duration::from_secs(1) };
+        let plan = Plan {
+            sizes: &[(1, 2), (2, 1), (40, 1)],
+            turn: Duration::from_secs(1),
+            fixed: Duration::ZERO,
+        };
         let found = sweep(&mut rivals, plan);
         let counts = |at: usize| -> Vec<_> {
             found.lines[at].points.iter().map(|(count, turns)| (*count, turns.len())).collect()

@@ -25,6 +25,7 @@ use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use client::Client;
+pub(super) use nginx::{prepare_at as nginx_words, program as nginx_program};
 use row::{Load, Row};
 pub(crate) use server::page;
 use server::{Builds, Candidate, Server};

@@ -29,6 +29,7 @@ use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use client::{Client, Keys};
 use memory::Memory;
+pub(super) use redis::{program as redis_program, words_on_loopback as redis_words};
 use report::Report;
 use row::{Pace, Row};
 use server::{Builds, Candidate, Server, Storage};

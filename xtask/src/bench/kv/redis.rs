@@ -15,7 +15,7 @@ use crate::bench::oci::Contents;
 ///
 /// # Errors
 /// If it is not there.
-pub(super) fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     on_path("redis-server").context("redis-server is not on PATH; Debian has it in redis-server")
 }
 
@@ -30,6 +30,11 @@ pub(super) fn contents(harbour: &Harbour, port: u16) -> Result<Contents> {
     let mut contents = Contents::new(root, [&*program.to_string_lossy()], vec!["PATH=/"]);
     contents.words.extend(words);
     Ok(contents)
+}
+
+/// The words of one that keeps nothing and listens on loopback.
+pub(crate) fn words_on_loopback(port: u16, folder: &Path) -> Vec<String> {
+    words(Ipv4Addr::LOCALHOST, port, folder, Storage::None)
 }
 
 /// Its words. What it keeps is in `folder`.

@@ -12,10 +12,10 @@ use super::{Options, add, at, empty};
 use crate::bench::{self, Lines};
 
 /// With fewer instances than this, what is available says nothing.
-const SYSTEM_MIN: usize = 10;
+const SYSTEM_MIN: usize = 100;
 const KIB: f64 = 1024.0;
 
-/// Both figures. Who is not installed is left out, and who is too slow for more at once stops, which notes tell.
+/// Both figures, or with few instances the first. Who is not installed is left out, and who is too slow for more at once stops, which notes tell.
 ///
 /// # Errors
 /// If something does not build, or networks cannot be made, which needs root.
@@ -54,5 +54,25 @@ fn figures(found: Lines, command: &str) -> Vec<Figure> {
     for figure in [&mut held, &mut taken] {
         figure.notes.extend(found.remarks.iter().cloned());
     }
-    vec![held, taken]
+    [held, taken].into_iter().filter(|figure| !figure.series.is_empty()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_instances_say_nothing_of_the_system() {
+        let points = vec![
+            (1, vec![vec![2048.0, 9.0], vec![4096.0, 9.0]]),
+            (100, vec![vec![1024.0, 3072.0]]),
+        ];
+        let found = Lines::of_one("ours", points);
+        let figures = figures(found, "cargo xtask measure memory");
+        let samples = |at: usize| -> Vec<_> {
+            figures[at].series[0].points.iter().map(|point| point.samples.clone()).collect()
+        };
+        assert_eq!(samples(0), [vec![2.0, 4.0], vec![1.0]]);
+        assert_eq!((samples(1), figures[1].notes.len()), (vec![vec![3.0]], 2));
+    }
 }

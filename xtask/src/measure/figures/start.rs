@@ -65,3 +65,17 @@ fn figure(id: &str, title: &str, command: String, found: Lines) -> Figure {
     figure.notes.extend(found.remarks);
     figure
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_become_milliseconds_by_number() {
+        let found = Lines::of_one("ours", vec![(2, vec![vec![0.5], vec![0.25]])]);
+        let figure = figure("start-ended", "Starts", "x".into(), found);
+        let point = &figure.series[0].points[0];
+        assert_eq!((point.x, &*point.samples), (Some(2.0), &[500.0, 250.0][..]));
+        assert_eq!(figure.notes, ["remark"]);
+    }
+}
