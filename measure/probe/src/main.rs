@@ -26,13 +26,17 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use surface::scenario::Scenario;
 
+/// What the kernel calls its first process.
+const NAME: &str = "/init";
 const SCENARIO: &str = "/measure/scenario.json";
 
 fn main() -> ExitCode {
-    let mut words = std::env::args_os().skip(1);
+    let mut words = std::env::args_os();
+    // In a container it has the same number, but another name.
+    let is_first = words.next().is_some_and(|name| name == NAME) && std::process::id() == 1;
     let result = match words.next() {
         // The kernel passes on what it does not understand itself.
-        _ if std::process::id() == 1 => be_first(),
+        _ if is_first => be_first(),
         None => Err(anyhow::anyhow!("this is the first process of a virtual machine")),
         Some(word) => be_measured(&word, words),
     };
