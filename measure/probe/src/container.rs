@@ -275,6 +275,11 @@ impl Container {
         fs::read_to_string(&file).with_context(|| file.display().to_string())
     }
 
+    /// Where it says that, while it still does.
+    pub(crate) fn output_file(&self) -> PathBuf {
+        output_file()
+    }
+
     fn verb(&self, words: &[&str]) -> Result<Command> {
         let mut command = self.engine.command(words);
         write_to(&mut command, &messages_file())?;
@@ -314,7 +319,7 @@ fn messages_file() -> PathBuf {
 }
 
 /// What of the profile holds here.
-fn translate(profile: &Value) -> Result<Value> {
+pub(crate) fn translate(profile: &Value) -> Result<Value> {
     let name = uname().context("uname")?;
     let release = name.release().to_string_lossy();
     let kernel = seccomp::version(&release).with_context(|| format!("kernel '{release}'"))?;
