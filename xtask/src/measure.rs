@@ -7,6 +7,7 @@ mod kit;
 mod libraries;
 mod machines;
 mod packages;
+mod parts;
 mod report;
 mod surface;
 mod vm;

@@ -15,7 +15,6 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail, ensure};
 
-pub(crate) use filter::DOCKER;
 pub(crate) use machine::measure;
 
 /// The word of this program.

@@ -23,6 +23,9 @@ const WARM_UP: u32 = 20;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// What a process does before it confines itself.
+const LAUNCH: &str = "launch";
+
 /// Makes it.
 ///
 /// # Errors
@@ -81,7 +84,7 @@ fn serve(
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    client.wait().or_else(|error| Err(ended(&mut child).unwrap_or(error)))?;
+    client.wait().or_else(|error| Err(ended(subject.cast, &mut child).unwrap_or(error)))?;
     let roles = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &roles, subject.cast));
     client.requests(WARM_UP)?;
@@ -95,7 +98,7 @@ fn serve(
         phases.push(phase("steady", repeat, scenario.requests, recorded, &roles, subject.cast));
     }
     tracer.start(&tasks(&roles)?, true)?;
-    end(&mut child)?;
+    end(subject.cast, &mut child)?;
     phases.push(phase("exit", 0, 0, tracer.stop()?, &roles, subject.cast));
     Ok(())
 }
@@ -124,6 +127,9 @@ fn batches(
     }
     let status = child.wait().context("wait")?;
     ensure!(status.success(), "it has ended with {status}");
+    if let Cast::Container(engine) = subject.cast {
+        engine.wait()?;
+    }
     Ok(())
 }
 
@@ -168,22 +174,34 @@ fn phase(
     cast: Cast,
 ) -> Phase {
     let mut roles = BTreeMap::<String, Role>::new();
-    for (task, role) in recorded.tasks {
+    for (task, done) in recorded.tasks {
         let name = known.get(&task).copied().unwrap_or_else(|| cast.helper());
-        roles.entry(name.to_owned()).or_default().add(role);
+        // Until a process has confined itself, it is not what it is going to be.
+        for (name, role) in [(LAUNCH, done.before), (name, done.role)] {
+            if !role.calls.is_empty() {
+                roles.entry(name.to_owned()).or_default().add(role);
+            }
+        }
     }
     let events = recorded.events;
     Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
 }
 
-/// Why a program has ended, if it has.
-fn ended(child: &mut Child) -> Option<anyhow::Error> {
+/// Why a program has ended, if it has. Of a container the runtime ends when all is well.
+fn ended(cast: Cast, child: &mut Child) -> Option<anyhow::Error> {
     let status = child.try_wait().ok()??;
-    Some(anyhow::anyhow!("it has ended with {status}"))
+    match cast {
+        Cast::Container(engine) if status.success() => engine.processes().err(),
+        _ => Some(anyhow::anyhow!("it has ended with {status}")),
+    }
 }
 
 /// Ends a server as an operator would.
-fn end(child: &mut Child) -> Result<()> {
+fn end(cast: Cast, child: &mut Child) -> Result<()> {
+    if let Cast::Container(engine) = cast {
+        child.wait().context("wait")?;
+        return engine.end();
+    }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).context("kill")?;
     child.wait().context("wait")?;
     Ok(())

@@ -6,6 +6,7 @@
 //! cannot say different things.
 #![forbid(unsafe_code)]
 
+pub mod cve;
 pub mod document;
 mod escape;
 pub mod figure;
@@ -15,6 +16,7 @@ pub mod measurement;
 mod names;
 mod number;
 pub mod plot;
+pub mod profile;
 mod section;
 mod target;
 mod verdict;

@@ -11,7 +11,7 @@ use crate::{names, view};
 /// One target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// What is counted.
+    /// In words, with its limit.
     pub title: String,
     /// What the number is.
     pub unit: Unit,
@@ -64,9 +64,10 @@ const GUEST: &str = "guest";
 /// All targets.
 #[must_use]
 pub fn targets(measurement: &Measurement) -> Vec<Target> {
-    let tap = Subject { system: "nabla-tap", role: None, name: "on TAP" };
-    let ring_guest = Subject { system: "nabla-ring", role: Some(GUEST), name: "ring, guest alone" };
-    let ring = Subject { system: "nabla-ring", role: None, name: "ring, with gateway" };
+    let tap = Subject { system: "nabla-tap", role: None, name: "httpd on TAP" };
+    let ring_guest =
+        Subject { system: "nabla-ring", role: Some(GUEST), name: "httpd on a ring, guest alone" };
+    let ring = Subject { system: "nabla-ring", role: None, name: "httpd on a ring, with gateway" };
     let mut targets =
         vec![functions(measurement, &tap, 250.0), functions(measurement, &ring_guest, 110.0)];
     for rival in ["runc", "gvisor"] {
@@ -106,7 +107,7 @@ impl Subject<'_> {
 
 fn functions(measurement: &Measurement, subject: &Subject<'_>, limit: f64) -> Target {
     Target {
-        title: format!("Functions, httpd, {}", subject.name),
+        title: format!("{}: at most {limit} functions", subject.name),
         unit: Unit::Functions,
         limit,
         measured: subject.reached(measurement),
@@ -122,7 +123,11 @@ fn share(measurement: &Measurement, subject: &Subject<'_>, rival: &str) -> Targe
         theirs => Ok(ours / theirs),
     });
     Target {
-        title: format!("Share of {}'s functions, httpd, {}", names::system(rival), subject.name),
+        title: format!(
+            "{}: at most 20\u{a0}% of {}'s functions",
+            subject.name,
+            names::system(rival)
+        ),
         unit: Unit::Share,
         limit: 0.2,
         measured,
@@ -144,7 +149,7 @@ fn permitted(measurement: &Measurement) -> Target {
         Some(policy) => Ok(policy.calls.len() as f64),
     };
     Target {
-        title: "System calls permitted, any guest".into(),
+        title: "Any guest: at most 7 system calls permitted".into(),
         unit: Unit::Calls,
         limit: 7.0,
         measured,
@@ -169,7 +174,7 @@ fn used(measurement: &Measurement) -> Target {
         format!(" (most: {}, {})", run.workload, names::system(&run.system))
     });
     Target {
-        title: format!("System calls used, any guest{place}"),
+        title: format!("Any guest: at most 4 system calls used{place}"),
         unit: Unit::Calls,
         limit: 4.0,
         measured: match &calls {
@@ -196,7 +201,7 @@ fn fewer(measurement: &Measurement, system: &str) -> Target {
         all => Ok(1.0 - reached(system)? / all),
     });
     Target {
-        title: format!("Fewer functions under the fuzzer, {}", names::system(system)),
+        title: format!("Fuzzer, {}: at least 98\u{a0}% fewer functions", names::system(system)),
         unit: Unit::Fewer,
         limit: 0.98,
         measured,

@@ -12,7 +12,7 @@ use serde_json::Value;
 use syscall_fuzzer::numbers;
 
 /// Docker's profile; see `measure/data/README.md`.
-pub(crate) const DOCKER: &str = include_str!("../../../data/docker-seccomp.json");
+const DOCKER: &str = include_str!("../../../data/docker-seccomp.json");
 
 /// Puts this process under what Docker's profile permits to a container with Docker's capabilities.
 ///
@@ -20,7 +20,7 @@ pub(crate) const DOCKER: &str = include_str!("../../../data/docker-seccomp.json"
 /// If the profile is not understood, or the kernel refuses.
 pub(super) fn install() -> Result<()> {
     let profile: Value = serde_json::from_str(DOCKER).context("Docker's profile")?;
-    let filter = compile(&crate::container::translate(&profile)?)?;
+    let filter = compile(&crate::container::applicable(&profile)?)?;
     let program: seccompiler::BpfProgram = filter.try_into().context("Docker's profile")?;
     seccompiler::apply_filter(&program).context("cannot install a filter")
 }
@@ -73,7 +73,7 @@ mod tests {
     #[test]
     fn docker_s_profile_becomes_a_filter() {
         let profile = serde_json::from_str(DOCKER).unwrap();
-        let translated = crate::container::translate(&profile).unwrap();
+        let translated = crate::container::applicable(&profile).unwrap();
         let program: seccompiler::BpfProgram = compile(&translated).unwrap().try_into().unwrap();
         assert!((200..4096).contains(&program.len()), "{}", program.len());
     }

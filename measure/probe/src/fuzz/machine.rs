@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -16,9 +16,8 @@ use anyhow::{Context, Result, bail, ensure};
 use surface::model::{Phase, Progress, Role};
 use surface::scenario::{Scenario, System};
 
-use super::DOCKER;
 use crate::boot::{DATA, run};
-use crate::container::{Bundle, Container, Engine};
+use crate::container::{Bundle, Engine};
 use crate::held::Held;
 use crate::network::{self, TAP};
 use crate::systems::Cast;
@@ -38,9 +37,7 @@ const DEATHS: std::ops::RangeInclusive<u64> = 8..=60;
 const PATIENCE: Duration = Duration::from_secs(3600);
 const PAUSE: Duration = Duration::from_millis(20);
 const OUTPUT: &str = "/run/fuzz.out";
-const IMAGE: &str = "/run/fuzz-image";
 const DISK_BYTES: u64 = 1 << 20;
-const NOBODY: u32 = super::USER;
 
 /// Runs the fuzzer of a system.
 ///
@@ -89,25 +86,26 @@ impl Subject for Process {
     }
 }
 
-struct Contained(Container, Engine);
+struct Contained(Engine);
 
 impl Subject for Contained {
     fn roles(&mut self) -> Result<BTreeMap<i32, &'static str>> {
         let helper = self.helper();
         let mut roles = BTreeMap::new();
-        for process in self.0.processes()? {
-            let role = if self.1 == Engine::Runc { helper } else { process.role };
-            roles.extend(process.threads.into_iter().map(|thread| (thread, role)));
+        for (process, role) in self.0.processes()? {
+            let role = if self.0 == Engine::Runc { helper } else { role };
+            let threads = crate::processes::threads(process)?;
+            roles.extend(threads.into_iter().map(|thread| (thread, role)));
         }
         Ok(roles)
     }
 
     fn ended(&mut self) -> Option<String> {
-        self.0.processes().is_ok_and(|all| all.is_empty()).then(|| "no process".to_owned())
+        self.0.processes().err().map(|error| error.to_string())
     }
 
     fn helper(&self) -> &'static str {
-        if self.1 == Engine::Runc { "fuzzer" } else { "stub" }
+        if self.0 == Engine::Runc { "fuzzer" } else { "stub" }
     }
 }
 
@@ -142,7 +140,7 @@ fn process(tracer: &mut Tracer, words: &[String]) -> Result<Vec<Phase>> {
     let mut child = command.spawn().context("cannot start the fuzzer")?;
     let input = child.stdin.take().context("no pipe")?;
     let mut subject = Process(child);
-    let phase = lockstep(tracer, &mut subject, input, Path::new(OUTPUT))?;
+    let phase = lockstep(tracer, &mut subject, input)?;
     let status = subject.0.wait().context("wait")?;
     ensure!(status.success(), "the fuzzer has ended with {status}");
     Ok(vec![phase])
@@ -151,32 +149,28 @@ fn process(tracer: &mut Tracer, words: &[String]) -> Result<Vec<Phase>> {
 /// A process in a container.
 fn container(tracer: &mut Tracer, engine: Engine, words: Vec<String>) -> Result<Vec<Phase>> {
     network::make_namespace()?;
-    let image = Path::new(IMAGE);
-    fs::create_dir_all(image).context(IMAGE)?;
-    for folder in ["tmp", "proc", "dev", "sys", "bin", "mnt"] {
-        fs::create_dir_all(image.join(folder)).context(IMAGE)?;
-    }
-    open_tmp(&format!("{IMAGE}/tmp"))?;
-    fs::copy("/bin/probe", image.join("probe")).context("cannot copy the fuzzer")?;
-    let profile = serde_json::from_str(DOCKER).context("Docker's profile")?;
-    let bundle = Bundle {
-        image: image.into(),
-        words: ["/probe".to_owned()].into_iter().chain(words).collect(),
-        environment: Vec::new(),
+    open_tmp("/image/tmp")?;
+    engine.prepare(&Bundle {
+        words: ["/bin/probe".to_owned()].into_iter().chain(words).collect(),
         volumes: Vec::new(),
         network: Some(network::NAMESPACE.into()),
-        uid: NOBODY,
-        seccomp: (engine == Engine::Runc).then_some(profile),
-    };
-    let mut container = Container::prepare(engine, &bundle)?;
+        uid: super::USER,
+    })?;
+    let words = engine.run_words(true);
     let (reader, writer) = std::io::pipe().context("pipe")?;
-    container.create(reader.into())?;
-    container.start()?;
-    let output = container.output_file();
-    let mut subject = Contained(container, engine);
-    let phase = lockstep(tracer, &mut subject, writer, &output)?;
-    subject.0.kill()?;
-    subject.0.delete()?;
+    let mut command = Command::new(&words[0]);
+    let output = output_file()?;
+    command
+        .args(&words[1..])
+        .stdin(reader)
+        .stderr(output.try_clone().context(OUTPUT)?)
+        .stdout(output);
+    let status = command.status().with_context(|| format!("cannot start {}", words[0]))?;
+    // It would hold the pipe's other end, so that no end is ever seen.
+    drop(command);
+    ensure!(status.success(), "{}: {status}{}", words[0], said());
+    let phase = lockstep(tracer, &mut Contained(engine), writer)?;
+    engine.wait()?;
     Ok(vec![phase])
 }
 
@@ -185,9 +179,8 @@ fn lockstep(
     tracer: &mut Tracer,
     subject: &mut impl Subject,
     mut input: impl Write,
-    output: &Path,
 ) -> Result<Phase> {
-    let mut lines = Lines::new(output);
+    let mut lines = Lines::default();
     lines.next(subject)?;
     let mut roles = subject.roles()?;
     tracer.start(&roles.keys().copied().collect::<Vec<_>>(), true)?;
@@ -232,7 +225,7 @@ fn guest(tracer: &mut Tracer, scenario: &Scenario, attached: &str) -> Result<Vec
     let mut denied: Option<Phase> = None;
     for death in 0..deaths {
         let mut subject = start(&["denied".into(), (scenario.seed + death).to_string()])?;
-        Lines::new(OUTPUT.as_ref()).next(&mut subject)?;
+        Lines::default().next(&mut subject)?;
         let roles = subject.roles()?;
         tracer.start(&roles.keys().copied().collect::<Vec<_>>(), true)?;
         subject.0.wait().context("wait")?;
@@ -254,7 +247,7 @@ fn guest(tracer: &mut Tracer, scenario: &Scenario, attached: &str) -> Result<Vec
 
 /// A guest that says how far it is, from its first word to its last, and then its end.
 fn permitted(tracer: &mut Tracer, mut subject: Guest) -> Result<Vec<Phase>> {
-    let mut lines = Lines::new(OUTPUT.as_ref());
+    let mut lines = Lines::default();
     lines.next(&mut subject)?;
     let roles = subject.roles()?;
     let tasks: Vec<i32> = roles.keys().copied().collect();
@@ -297,22 +290,18 @@ fn phase(
 }
 
 /// What a fuzzer says: how many calls it has made.
+#[derive(Default)]
 struct Lines {
-    path: PathBuf,
     read: usize,
 }
 
 impl Lines {
-    fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), read: 0 }
-    }
-
     /// The next one.
     fn next(&mut self, subject: &mut impl Subject) -> Result<u64> {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let ended = subject.ended();
-            let text = fs::read(&self.path).with_context(|| self.path.display().to_string())?;
+            let text = fs::read(OUTPUT).context(OUTPUT)?;
             let new = text.get(self.read..).unwrap_or_default();
             if let Some(end) = new.iter().position(|&byte| byte == b'\n') {
                 self.read += end + 1;
@@ -327,12 +316,20 @@ impl Lines {
                 continue;
             }
             if let Some(reason) = ended {
-                bail!("the fuzzer has ended: {reason}{}", crate::native::said(&self.path));
+                bail!("the fuzzer has ended: {reason}{}", said());
             }
             ensure!(std::time::Instant::now() < deadline, "the fuzzer says nothing any more");
             std::thread::sleep(PAUSE);
         }
     }
+}
+
+/// For the end of an error's line: the last that was said.
+fn said() -> String {
+    let text = fs::read(OUTPUT).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let last = text.lines().rev().find(|line| !line.trim().is_empty());
+    last.map_or_else(String::new, |line| format!("; it said {line:?}"))
 }
 
 fn output_file() -> Result<File> {

@@ -44,10 +44,14 @@ fn picture(figure: &Figure) -> Block {
         Some(x) => lines(figure, x),
         None => bars(figure),
     };
+    let scales = match &plot {
+        Picture::Bars(bars) if bars.apart => " Each group has a scale of its own.",
+        _ => "",
+    };
     Block::Picture(Box::new(Shown {
         id: format!("figure-{}", escape::slug(&figure.id)),
         title: figure.title.clone(),
-        caption: Text::plain_of(format!("In {}; {better}.", figure.unit)),
+        caption: Text::plain_of(format!("In {}; {better}.{scales}", figure.unit)),
         command: figure.command.clone(),
         plot,
         data: table(figure),
@@ -112,7 +116,10 @@ fn bars(figure: &Figure) -> Picture {
             None => groups.push(Group { title, rows: vec![row] }),
         }
     }
-    Picture::Bars(Bars { groups })
+    let longest =
+        groups.iter().map(|group| group.rows.iter().map(|row| row.value).fold(0.0, f64::max));
+    let apart = is_wide(longest, 4.0);
+    Picture::Bars(Bars { groups, apart })
 }
 
 fn lines(figure: &Figure, x: &str) -> Picture {
