@@ -68,14 +68,21 @@ fn main() {
     match &*words[0] {
         "permitted" => {
             let count = number(2);
+            println!("calls 0");
+            pause();
             for made in 1..=count {
                 fuzzer.permitted();
                 if made % (count / 100).max(1) == 0 {
                     println!("calls {made}");
                 }
             }
+            // Twice the same: that was all.
+            println!("calls {count}\ncalls {count}");
+            pause();
         }
         "denied" => {
+            println!("calls 0");
+            pause();
             (0..4).for_each(|_| fuzzer.permitted());
             fuzzer.denied();
         }
@@ -298,6 +305,12 @@ impl Fuzzer {
         println!("survived");
         guest_rt::exit(guest_rt::ExitStatus::FAILURE)
     }
+}
+
+/// Time for who looks at it to begin or to end that.
+fn pause() {
+    let time = [2u64, 0];
+    call(PPOLL, [0, 0, (&raw const time).expose_provenance(), 0, 0, 0]);
 }
 
 /// A call by the one way.

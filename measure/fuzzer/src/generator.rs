@@ -204,6 +204,14 @@ impl Generator {
         }
     }
 
+    /// From here on it makes the calls of another process, a copy of the one before: other calls.
+    pub fn become_child(&mut self, process: u64) {
+        self.around.process = process;
+        self.plan = Plan::Nothing;
+        self.last = None;
+        self.random = Random::new(self.random.word() ^ 1);
+    }
+
     fn keep(&mut self, kind: Kind, value: u64) {
         if kind != Kind::Nothing {
             self.resources[self.known % RESOURCES] = (kind, value);

@@ -202,11 +202,18 @@ impl Engine {
 /// What of Docker's profile holds here.
 fn profile() -> Result<Value> {
     let text = fs::read(PROFILE).context(PROFILE)?;
-    let profile = serde_json::from_slice(&text).context(PROFILE)?;
+    applicable(&serde_json::from_slice(&text).context(PROFILE)?)
+}
+
+/// What of a profile in Docker's format holds on this kernel for a container as Docker makes them.
+///
+/// # Errors
+/// If it is not such a profile.
+pub(crate) fn applicable(profile: &Value) -> Result<Value> {
     let name = uname().context("uname")?;
     let release = name.release().to_string_lossy();
     let kernel = seccomp::version(&release).with_context(|| format!("kernel '{release}'"))?;
-    seccomp::translate(&profile, &config::CAPABILITIES, kernel)
+    seccomp::translate(profile, &config::CAPABILITIES, kernel)
 }
 
 /// Lets groups below the first one be limited, as systemd does.

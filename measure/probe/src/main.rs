@@ -7,6 +7,7 @@ mod block;
 mod boot;
 mod client;
 mod container;
+mod fuzz;
 mod held;
 mod measure;
 mod network;
@@ -65,6 +66,7 @@ fn be_measured(word: &OsString, words: impl Iterator<Item = OsString>) -> Result
             println!("hello from a process");
             Ok(())
         }
+        Some("fuzz") => fuzz::main(words.filter_map(|word| word.into_string().ok())),
         Some("block") => block::main(words.filter_map(|word| word.into_string().ok())),
         _ => bail!("{} is nothing to be measured", word.display()),
     }
