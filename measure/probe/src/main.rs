@@ -6,8 +6,10 @@
 mod block;
 mod boot;
 mod client;
+mod code;
 mod container;
 mod held;
+mod kcore;
 mod measure;
 mod native;
 mod network;

@@ -23,6 +23,9 @@ const WARM_UP: u32 = 20;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 
+/// What a process does before it confines itself.
+const LAUNCH: &str = "launch";
+
 /// Makes it.
 ///
 /// # Errors
@@ -168,9 +171,14 @@ fn phase(
     cast: Cast,
 ) -> Phase {
     let mut roles = BTreeMap::<String, Role>::new();
-    for (task, role) in recorded.tasks {
+    for (task, done) in recorded.tasks {
         let name = known.get(&task).copied().unwrap_or_else(|| cast.helper());
-        roles.entry(name.to_owned()).or_default().add(role);
+        // Until a process has confined itself, it is not what it is going to be.
+        for (name, role) in [(LAUNCH, done.before), (name, done.role)] {
+            if !role.calls.is_empty() {
+                roles.entry(name.to_owned()).or_default().add(role);
+            }
+        }
     }
     let events = recorded.events;
     Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
