@@ -193,6 +193,8 @@ impl Task {
             self.settle(Context::Other);
             self.reset(Mode::User, Context::Other);
             self.interrupt = Some(0);
+        } else {
+            self.mode = Mode::User;
         }
     }
 
