@@ -20,7 +20,8 @@ pub(crate) fn main(mut words: impl Iterator<Item = String>) -> Result<()> {
     let path = words.next().context("which file?")?;
     let mut number = || -> Result<u64> { Ok(words.next().context("how many?")?.parse()?) };
     let (batches, transfers) = (number()?, number()?);
-    let file = OpenOptions::new().read(true).write(true).open(&path).with_context(|| path.clone())?;
+    let file =
+        OpenOptions::new().read(true).write(true).open(&path).with_context(|| path.clone())?;
     let blocks = file.metadata()?.len() / BLOCK;
     ensure!(blocks > 0, "{path} has no block");
     let mut buffer = [0; BLOCK as usize];

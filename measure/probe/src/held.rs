@@ -35,18 +35,19 @@ impl Held {
     ///
     /// # Errors
     /// If it cannot be started.
-    pub(crate) fn start(
-        words: &[String],
-        namespace: Option<&str>,
-        stdout: Stdio,
-    ) -> Result<Self> {
+    pub(crate) fn start(words: &[String], namespace: Option<&str>, stdout: Stdio) -> Result<Self> {
         let _ = fs::remove_file(FLAG);
         let mut options = OpenOptions::new();
         let flag = options.read(true).write(true).create(true).truncate(true).open(FLAG);
         let flag = flag.context(FLAG)?;
         flag.write_all_at(&[0; 4], 0).context(FLAG)?;
         let mut command = Command::new("/proc/self/exe");
-        command.arg(WORD).arg(namespace.unwrap_or(OWN)).args(words).stdin(Stdio::null()).stdout(stdout);
+        command
+            .arg(WORD)
+            .arg(namespace.unwrap_or(OWN))
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(stdout);
         let child = command.spawn().context("cannot start a process")?;
         let held = Self { child, flag };
         while held.state()? != WAITS {
@@ -93,7 +94,8 @@ pub(crate) fn main(mut words: impl Iterator<Item = std::ffi::OsString>) -> Resul
     let length = NonZeroUsize::new(4).context("no length")?;
     let rights = ProtFlags::PROT_READ | ProtFlags::PROT_WRITE;
     // SAFETY: the kernel chooses the place.
-    let map = unsafe { mmap(None, length, rights, MapFlags::MAP_SHARED, &file, 0) }.context(FLAG)?;
+    let map =
+        unsafe { mmap(None, length, rights, MapFlags::MAP_SHARED, &file, 0) }.context(FLAG)?;
     drop(file);
     // SAFETY: the mapping is as large, aligned to a page, and stays until the program is another.
     let flag = unsafe { map.cast::<AtomicU32>().as_ref() };

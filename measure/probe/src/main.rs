@@ -6,9 +6,11 @@
 mod block;
 mod boot;
 mod client;
+mod code;
 mod container;
 mod fuzz;
 mod held;
+mod kcore;
 mod measure;
 mod network;
 // Allowed until the scenarios ask for it.

@@ -11,7 +11,7 @@
 //!   with `syscall_exit_to_user_mode`'s. A page fault meanwhile is a part of it.
 //! - `(page fault)`: one in user mode, with the way back there. `(signal)`: the delivery of one, wherever.
 //!   `(exit)`: the end of a task that did not ask for it. `(start)`: a new task's way to user mode.
-//!   `(refused)`: a call that a filter or a tracer kept from being made. `(other)`: all else, such as what a
+//!   `(denied)`: a call that a filter or a tracer kept from being made. `(other)`: all else, such as what a
 //!   task did that was in the kernel when the tracer came.
 //! - Interrupts: what is flagged hardirq, softirq or NMI; what stands above `sysvec_*`, `common_interrupt`,
 //!   `handle_softirqs` and their like; and the way back to user mode from an interrupt.
@@ -28,13 +28,26 @@ use kind::Kind;
 pub use kind::is_landmark;
 use task::Task;
 
+/// The call after which a process is confined.
+const CONFINES: &str = "seccomp";
+
 /// Gathers what tasks did.
 #[derive(Debug)]
 pub struct Attribution<'a> {
     symbols: &'a Symbols,
     kinds: Vec<Kind>,
     tasks: BTreeMap<i32, Task>,
+    confines: Option<Function>,
     unknown: u64,
+}
+
+/// What one task did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Done {
+    /// Before it confined itself, if it was seen to.
+    pub before: Role,
+    /// After that, or all.
+    pub role: Role,
 }
 
 /// Why a task is in the kernel.
@@ -45,7 +58,7 @@ enum Context {
     Signal,
     Exit,
     Start,
-    Refused,
+    Denied,
     Other,
 }
 
@@ -67,13 +80,21 @@ impl<'a> Attribution<'a> {
             Some(_) => Kind::Entry,
             None => Kind::of(name),
         });
-        Self { symbols, kinds: kinds.collect(), tasks: BTreeMap::new(), unknown: 0 }
+        let kinds = kinds.collect();
+        let confines = symbols.entry(CONFINES);
+        Self { symbols, kinds, tasks: BTreeMap::new(), confines, unknown: 0 }
     }
 
     /// Tells of a task that runs already, and of the system call that it is in, by its entry.
     /// A task of which nobody tells is `(other)` until it comes from user mode.
     pub fn attach(&mut self, pid: i32, call: Option<Function>) {
-        self.tasks.insert(pid, Task::new(call));
+        self.tasks.insert(pid, Task::new(call, self.confines));
+    }
+
+    /// Knows no task any more.
+    pub fn forget(&mut self) {
+        self.tasks.clear();
+        self.unknown = 0;
     }
 
     /// Takes a record.
@@ -85,7 +106,7 @@ impl<'a> Attribution<'a> {
         let caller = self.symbols.before(entry.parent);
         let kinds = &self.kinds;
         let kind = |function: Function| kinds.get(function.index()).copied().unwrap_or_default();
-        let task = self.tasks.entry(entry.pid).or_insert_with(|| Task::new(None));
+        let task = self.tasks.entry(entry.pid).or_insert_with(|| Task::new(None, self.confines));
         let (function, caller) = (
             task::Place { function, kind: kind(function) },
             caller.map(|caller| task::Place { function: caller, kind: kind(caller) }),
@@ -101,7 +122,7 @@ impl<'a> Attribution<'a> {
     /// The functions that any task entered so far, interrupts among them or not.
     pub fn functions(&self, interrupts: bool) -> BTreeSet<&'a str> {
         let mut all = Set::default();
-        for gathered in self.tasks.values().flat_map(|task| task.gathered.values()) {
+        for gathered in self.tasks.values().flat_map(Task::all) {
             all.add(&gathered.functions);
             if interrupts {
                 all.add(&gathered.interrupts);
@@ -112,23 +133,26 @@ impl<'a> Attribution<'a> {
 
     /// What each task did since the last time, and forgets it; where the tasks are it does not forget.
     /// Each is told as one process. Tasks that did nothing are left out.
-    pub fn take(&mut self) -> BTreeMap<i32, Role> {
+    pub fn take(&mut self) -> BTreeMap<i32, Done> {
         let symbols = self.symbols;
-        let mut roles = BTreeMap::new();
+        let mut tasks = BTreeMap::new();
         for (&pid, task) in &mut self.tasks {
-            let gathered = task.take();
-            if gathered.is_empty() {
-                continue;
+            let [before, role] = task.take().map(|gathered| role(symbols, gathered));
+            if !before.calls.is_empty() || !role.calls.is_empty() {
+                tasks.insert(pid, Done { before, role });
             }
-            let mut role = Role { processes: 1, ..Role::default() };
-            for (context, gathered) in gathered {
-                let call = role.calls.entry(context.name(symbols).to_owned()).or_default();
-                gathered.add_to(call, symbols);
-            }
-            roles.insert(pid, role);
         }
-        roles
+        tasks
     }
+}
+
+fn role(symbols: &Symbols, gathered: BTreeMap<Context, Gathered>) -> Role {
+    let mut role = Role { processes: u32::from(!gathered.is_empty()), ..Role::default() };
+    for (context, gathered) in gathered {
+        let call = role.calls.entry(context.name(symbols).to_owned()).or_default();
+        gathered.add_to(call, symbols);
+    }
+    role
 }
 
 impl Context {
@@ -139,13 +163,19 @@ impl Context {
             Self::Signal => "(signal)",
             Self::Exit => "(exit)",
             Self::Start => "(start)",
-            Self::Refused => "(refused)",
+            Self::Denied => "(denied)",
             Self::Other => "(other)",
         }
     }
 }
 
 impl Gathered {
+    fn add(&mut self, other: &Self) {
+        self.count += other.count;
+        self.functions.add(&other.functions);
+        self.interrupts.add(&other.interrupts);
+    }
+
     fn add_to(&self, call: &mut Call, symbols: &Symbols) {
         let names =
             |set: &Set| set.iter().map(|function| symbols.name(function).to_owned()).collect();

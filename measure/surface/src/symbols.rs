@@ -1,7 +1,10 @@
 //! The kernel's symbols (`/proc/kallsyms`): from an address to a function's name, and from a function to
 //! the system call that it is the entry of.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+/// More than any kernel has system calls.
+const CALLS: u64 = 1024;
 
 /// Why there are no symbols.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -40,6 +43,7 @@ pub struct Symbols {
     /// By place; see [`Symbols::call`].
     calls: BTreeMap<Function, String>,
     traceable: u32,
+    table: Option<(u64, u64)>,
 }
 
 /// What stands at one address.
@@ -68,6 +72,7 @@ impl Symbols {
         for group in lines.chunk_by(|one, other| one.address == other.address) {
             symbols.push(group, &traceable);
         }
+        symbols.table = table(&lines);
         Ok(symbols)
     }
 
@@ -118,15 +123,21 @@ impl Symbols {
         self.calls.get(&function).map(String::as_str)
     }
 
+    /// The entry of a system call of 64 bits, or else of 32, by the name in manuals.
+    pub fn entry(&self, call: &str) -> Option<Function> {
+        let entries = self.calls.iter().filter(|&(_, name)| name == call);
+        let functions = entries.map(|(&function, _)| function);
+        functions.min_by_key(|&function| self.name(function).starts_with("__ia32_"))
+    }
+
     /// The system call whose entry is at an address, such as those in the kernel's `sys_call_table`.
     pub fn call_at(&self, address: u64) -> Option<&str> {
         self.at(address).and_then(|function| self.call(function))
     }
 
-    /// The address of a symbol. Data has none here.
-    pub fn address(&self, name: &str) -> Option<u64> {
-        let found = self.places.iter().find(|place| place.name.as_deref() == Some(name));
-        found.map(|place| place.address)
+    /// Where the entries of system calls stand by number: from one address to another.
+    pub const fn table(&self) -> Option<(u64, u64)> {
+        self.table
     }
 
     /// All functions with the addresses where they begin and where the next symbol does, and whether
@@ -142,11 +153,6 @@ impl Symbols {
     pub const fn traceable(&self) -> u32 {
         self.traceable
     }
-
-    /// How many system calls there are.
-    pub fn calls(&self) -> u32 {
-        self.calls.values().collect::<BTreeSet<_>>().len() as u32
-    }
 }
 
 /// The functions that `available_filter_functions` names, and how often.
@@ -160,6 +166,14 @@ pub fn names(traceable: &str) -> BTreeMap<&str, u32> {
         }
     }
     names
+}
+
+/// The lines are in order.
+fn table(lines: &[Line<'_>]) -> Option<(u64, u64)> {
+    let begin = lines.iter().find(|line| line.name == "sys_call_table")?.address;
+    let next = lines.partition_point(|line| line.address <= begin);
+    let end = lines.get(next)?.address;
+    Some((begin, end.min(begin.saturating_add(8 * CALLS))))
 }
 
 fn count(names: &BTreeMap<&str, u32>) -> u32 {
@@ -272,7 +286,7 @@ ffffffffc0000100 t tun_exit\t[tun]
         assert_eq!(symbols.call_at(0xffff_ffff_8135_4dd0), Some("stat"));
         assert_eq!(symbols.call_at(0xffff_ffff_8135_4e30), Some("newfstatat"));
         assert_eq!(symbols.call_at(0xffff_ffff_810c_0220), None, "a call that is not there");
-        assert_eq!(symbols.calls(), 4);
+        assert_eq!(symbols.table(), Some((0xffff_ffff_8200_0360, 0xffff_ffff_8200_2360)));
     }
 
     #[test]

@@ -13,7 +13,12 @@ const INTERRUPT: u8 = flags::HARDIRQ | flags::SOFTIRQ | flags::NMI;
 
 #[derive(Debug)]
 pub(super) struct Task {
-    pub(super) gathered: BTreeMap<Context, Gathered>,
+    gathered: BTreeMap<Context, Gathered>,
+    /// What was gathered before the task confined itself.
+    before: BTreeMap<Context, Gathered>,
+    /// The call that confines, and whether it was the last one that was made.
+    confines: Option<Function>,
+    is_confined: bool,
     mode: Mode,
     context: Context,
     frames: Vec<Frame>,
@@ -58,19 +63,33 @@ pub(super) struct Place {
 }
 
 impl Task {
-    pub(super) fn new(call: Option<Function>) -> Self {
+    pub(super) fn new(call: Option<Function>, confines: Option<Function>) -> Self {
         let (mode, context) = match call {
             Some(call) => (Mode::Call, Context::Call(call)),
             None => (Mode::Unknown, Context::Other),
         };
-        let gathered = BTreeMap::new();
-        Self { gathered, mode, context, frames: Vec::new(), interrupt: None, pending: None }
+        Self {
+            gathered: BTreeMap::new(),
+            before: BTreeMap::new(),
+            confines,
+            is_confined: false,
+            mode,
+            context,
+            frames: Vec::new(),
+            interrupt: None,
+            pending: None,
+        }
     }
 
-    /// What was gathered so far, and goes.
-    pub(super) fn take(&mut self) -> BTreeMap<Context, Gathered> {
+    /// What was gathered so far, before the task was confined and after, and goes.
+    pub(super) fn take(&mut self) -> [BTreeMap<Context, Gathered>; 2] {
         self.settle(Context::Other);
-        std::mem::take(&mut self.gathered)
+        [std::mem::take(&mut self.before), std::mem::take(&mut self.gathered)]
+    }
+
+    /// What was gathered so far.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Gathered> {
+        self.before.values().chain(self.gathered.values())
     }
 
     pub(super) fn enter(&mut self, place: Place, caller: Option<Place>, flags: u8) {
@@ -139,13 +158,14 @@ impl Task {
         if self.mode == Mode::User && self.frames.first().is_some_and(is_gone) {
             return;
         }
-        let refused = self.mode == Mode::Entering;
-        let context = if refused { Context::Refused } else { self.context };
+        let is_denied = self.mode == Mode::Entering;
+        let context = if is_denied { Context::Denied } else { self.context };
         self.settle(context);
-        if refused {
+        if is_denied {
             self.count(context);
         }
         self.reset(Mode::User, context);
+        self.is_confined = self.confines.is_some_and(|call| context == Context::Call(call));
     }
 
     /// In the kernel it belongs to what the kernel does.
@@ -173,6 +193,8 @@ impl Task {
             self.settle(Context::Other);
             self.reset(Mode::User, Context::Other);
             self.interrupt = Some(0);
+        } else {
+            self.mode = Mode::User;
         }
     }
 
@@ -276,6 +298,11 @@ impl Task {
     }
 
     fn reset(&mut self, mode: Mode, context: Context) {
+        if std::mem::take(&mut self.is_confined) {
+            for (context, gathered) in std::mem::take(&mut self.gathered) {
+                self.before.entry(context).or_default().add(&gathered);
+            }
+        }
         self.mode = mode;
         self.context = context;
         self.frames.clear();
