@@ -42,6 +42,7 @@ pub(crate) use contest::{Sample, Trials};
 pub(crate) use sweep::Lines;
 #[cfg(test)]
 pub(crate) use {contest::Trial, meter::Reading};
+pub(crate) use http::page;
 
 use crate::packages::Workspace;
 use crate::{explain, unexpected};

@@ -37,6 +37,7 @@ Usage: cargo xtask VERB ...
   inspect APP    says what a unikernel asks of the host
   test [FILTER]  builds all and runs every test of the workspace
   bench NAME     measures starts, density, HTTP or the network, beside others
+  measure [PART] measures isolation and speed, and makes a page of it
   tidy           checks the rules of this source tree
 
 An APP is a name such as `httpd`, or the path of a crate, in this workspace or outside of it.

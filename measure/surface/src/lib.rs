@@ -1,4 +1,11 @@
 //! What the kernel did for a program: the function tracer's records, by process and system call.
 #![forbid(unsafe_code)]
 
+pub mod calls;
+pub mod filter;
+pub mod attribution;
+pub mod format;
 pub mod model;
+pub mod pages;
+pub mod scenario;
+pub mod symbols;

@@ -118,3 +118,16 @@ pub struct Code {
     /// Decision points and one (McCabe 1976).
     pub complexity: u32,
 }
+
+impl Role {
+    /// Adds what another process of the same kind did.
+    pub fn add(&mut self, other: Self) {
+        self.processes += other.processes;
+        for (name, call) in other.calls {
+            let mine = self.calls.entry(name).or_default();
+            mine.count += call.count;
+            mine.functions.extend(call.functions);
+            mine.interrupts.extend(call.interrupts);
+        }
+    }
+}

@@ -27,7 +27,7 @@ use crate::{explain, unexpected};
 use client::Client;
 pub(super) use nginx::{prepare_at as nginx_words, program as nginx_program};
 use row::{Load, Row};
-pub(super) use server::page;
+pub(crate) use server::page;
 use server::{Builds, Candidate, Server};
 
 const USAGE: &str = "\
