@@ -28,9 +28,6 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// What a process does before it confines itself.
 const LAUNCH: &str = "launch";
 
-/// What a process does before it confines itself.
-const LAUNCH: &str = "launch";
-
 /// Makes it.
 ///
 /// # Errors
