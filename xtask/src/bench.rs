@@ -1,26 +1,31 @@
 //! `cargo xtask bench`: measurements of what this project is for, each with the raw samples and
 //! the machine that they are from. A bench reports and judges; it never fails for being slow.
 
+mod apart;
+pub(crate) mod block;
 mod candidate;
+mod contained;
 mod containers;
 mod contest;
+pub(crate) mod crowd;
 mod density;
 mod fleet;
 mod guest;
-mod http;
-mod kv;
+pub(crate) mod http;
+pub(crate) mod kv;
 mod lab;
 mod load;
 mod machine;
 mod meter;
-mod net;
+pub(crate) mod net;
 mod oci;
 mod peak;
 mod process;
 mod programs;
 mod rounds;
-mod start;
+pub(crate) mod start;
 mod stats;
+mod sweep;
 mod table;
 mod worker;
 
@@ -33,6 +38,10 @@ use anyhow::{Context, Result, bail};
 use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
+pub(crate) use contest::{Sample, Trials};
+pub(crate) use sweep::Lines;
+#[cfg(test)]
+pub(crate) use {contest::Trial, meter::Reading};
 pub(crate) use http::page;
 
 use crate::packages::Workspace;

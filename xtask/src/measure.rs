@@ -1,12 +1,14 @@
 //! `cargo xtask measure`: how much of a kernel our guests and others reach, what they are permitted,
 //! how fast they are, and a report of all that.
 
+mod figures;
 mod gate;
 mod initramfs;
 mod kit;
 mod libraries;
 mod machines;
 mod packages;
+mod parts;
 mod report;
 mod surface;
 mod vm;
@@ -18,6 +20,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
+use measure_report::Figure;
 
 use ::surface::scenario::{System, Workload};
 
@@ -70,6 +73,10 @@ impl Options {
             && (self.workloads.is_empty() || self.workloads.contains(&workload))
     }
 
+    fn figures(&self) -> figures::Options {
+        figures::Options { quick: self.quick }
+    }
+
     /// How many virtual machines run at once.
     fn jobs(&self) -> usize {
         match self.jobs {
@@ -79,13 +86,27 @@ impl Options {
     }
 }
 
+/// Keeps figures for the report.
+fn save(place: &Place, figures: Vec<Figure>) -> Result<()> {
+    let folder = place.folder("data/figures")?;
+    for figure in figures {
+        let text = serde_json::to_string_pretty(&figure).context("cannot write JSON")?;
+        let file = folder.join(format!("{}.json", figure.id));
+        fs::write(&file, text + "\n").with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
 /// A part of the measurements.
 type Part = (&'static str, fn(&Place, &Options) -> Result<()>);
 
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 7] = [
     ("surface", surface::measure),
     ("fuzz", surface::fuzz),
     ("code", surface::code),
+    ("throughput", |place, options| save(place, figures::throughput(options.figures())?)),
+    ("start", |place, options| save(place, figures::start(options.figures())?)),
+    ("memory", |place, options| save(place, figures::memory(options.figures())?)),
     ("report", |_, _| Ok(())),
 ];
 

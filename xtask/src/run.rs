@@ -13,7 +13,7 @@ use anyhow::Result;
 use lexopt::Parser;
 
 pub(crate) use publish::Publish;
-pub(crate) use ready::{Ready, ask};
+pub(crate) use ready::{Ready, ask, talk};
 
 use crate::app::{self, App};
 use crate::packages::Workspace;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, ExitStatus, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -22,6 +22,11 @@ use crate::tracer::{Recorded, Tracer};
 const WARM_UP: u32 = 20;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
+/// How often processes are looked for that may soon be gone.
+const GLANCE: Duration = Duration::from_millis(1);
+
+/// What a process does before it confines itself.
+const LAUNCH: &str = "launch";
 
 /// What a process does before it confines itself.
 const LAUNCH: &str = "launch";
@@ -67,10 +72,28 @@ fn whole(tracer: &mut Tracer, subject: &Subject) -> Result<Phase> {
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    let status = child.wait().context("wait")?;
+    let (status, roles) = match subject.cast {
+        Cast::Container(_) => watch(subject.cast, &mut child)?,
+        _ => (child.wait().context("wait")?, BTreeMap::new()),
+    };
     let recorded = tracer.stop()?;
     ensure!(status.success(), "it has ended with {status}");
-    Ok(phase("start", 0, 0, recorded, &BTreeMap::new(), subject.cast))
+    Ok(phase("start", 0, 0, recorded, &roles, subject.cast))
+}
+
+/// Waits for a program's end, and looks meanwhile who is who: afterwards nobody is there to be asked.
+fn watch(cast: Cast, child: &mut Child) -> Result<(ExitStatus, BTreeMap<i32, &'static str>)> {
+    let mut known = BTreeMap::new();
+    loop {
+        if let Some(status) = child.try_wait().context("wait")? {
+            return Ok((status, known));
+        }
+        // Before its first process is there, and after its last, a container has none.
+        if let Ok(found) = roles(cast, child) {
+            known.extend(found);
+        }
+        std::thread::sleep(GLANCE);
+    }
 }
 
 /// A server and its client.
@@ -84,22 +107,24 @@ fn serve(
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    client.wait().or_else(|error| Err(ended(&mut child).unwrap_or(error)))?;
-    let roles = roles(subject.cast, &child)?;
-    phases.push(phase("start", 0, 1, tracer.stop()?, &roles, subject.cast));
+    client.wait().or_else(|error| Err(ended(subject.cast, &mut child).unwrap_or(error)))?;
+    let mut known = roles(subject.cast, &child)?;
+    phases.push(phase("start", 0, 1, tracer.stop()?, &known, subject.cast));
     client.requests(WARM_UP)?;
     std::thread::sleep(SETTLE);
     for repeat in 0..scenario.repeats {
-        let tasks = tasks(&roles)?;
+        let tasks = tasks(&known)?;
         tracer.start(&tasks, true)?;
         client.requests(scenario.requests)?;
         let recorded = tracer.stop()?;
+        // Threads come when there is work for them.
+        known.extend(roles(subject.cast, &child)?);
         say(&format!("steady state {}: {} records", repeat + 1, recorded.events));
-        phases.push(phase("steady", repeat, scenario.requests, recorded, &roles, subject.cast));
+        phases.push(phase("steady", repeat, scenario.requests, recorded, &known, subject.cast));
     }
-    tracer.start(&tasks(&roles)?, true)?;
-    end(&mut child)?;
-    phases.push(phase("exit", 0, 0, tracer.stop()?, &roles, subject.cast));
+    tracer.start(&tasks(&known)?, true)?;
+    end(subject.cast, &mut child)?;
+    phases.push(phase("exit", 0, 0, tracer.stop()?, &known, subject.cast));
     Ok(())
 }
 
@@ -116,17 +141,21 @@ fn batches(
     let output = child.stdout.take().context("no pipe")?;
     let mut lines = BufReader::new(output);
     wait_for(&mut lines, 0)?;
-    let roles = roles(subject.cast, &child)?;
-    phases.push(phase("start", 0, 0, tracer.stop()?, &roles, subject.cast));
+    let mut known = roles(subject.cast, &child)?;
+    phases.push(phase("start", 0, 0, tracer.stop()?, &known, subject.cast));
     for repeat in 0..scenario.repeats {
-        tracer.start(&tasks(&roles)?, true)?;
+        tracer.start(&tasks(&known)?, true)?;
         wait_for(&mut lines, repeat + 1)?;
         let recorded = tracer.stop()?;
+        known.extend(roles(subject.cast, &child).unwrap_or_default());
         say(&format!("batch {}: {} records", repeat + 1, recorded.events));
-        phases.push(phase("steady", repeat, scenario.requests, recorded, &roles, subject.cast));
+        phases.push(phase("steady", repeat, scenario.requests, recorded, &known, subject.cast));
     }
     let status = child.wait().context("wait")?;
     ensure!(status.success(), "it has ended with {status}");
+    if let Cast::Container(engine) = subject.cast {
+        engine.wait()?;
+    }
     Ok(())
 }
 
@@ -184,14 +213,21 @@ fn phase(
     Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
 }
 
-/// Why a program has ended, if it has.
-fn ended(child: &mut Child) -> Option<anyhow::Error> {
+/// Why a program has ended, if it has. Of a container the runtime ends when all is well.
+fn ended(cast: Cast, child: &mut Child) -> Option<anyhow::Error> {
     let status = child.try_wait().ok()??;
-    Some(anyhow::anyhow!("it has ended with {status}"))
+    match cast {
+        Cast::Container(engine) if status.success() => engine.processes().err(),
+        _ => Some(anyhow::anyhow!("it has ended with {status}")),
+    }
 }
 
 /// Ends a server as an operator would.
-fn end(child: &mut Child) -> Result<()> {
+fn end(cast: Cast, child: &mut Child) -> Result<()> {
+    if let Cast::Container(engine) = cast {
+        child.wait().context("wait")?;
+        return engine.end();
+    }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGTERM).context("kill")?;
     child.wait().context("wait")?;
     Ok(())

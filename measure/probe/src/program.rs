@@ -1,27 +1,24 @@
 //! The programs that stand beside our guests, with the same words and the same configuration whether
-//! they run as processes or in containers. Their files are named where `cargo xtask measure` puts
-//! them; in a container these are paths below its root.
+//! they run as processes or in containers. Their files are where `cargo xtask measure` puts them; in a
+//! container these are paths below its root.
 
 /// Where nginx's configuration lies.
 const NGINX_CONFIG: &str = "/etc/measure/nginx.conf";
 /// Where Redis's configuration lies.
 const REDIS_CONFIG: &str = "/etc/measure/redis.conf";
 /// This program, as the initramfs and images have it.
-const PROBE: &str = "/probe";
+const PROBE: &str = "/bin/probe";
 
 /// What is run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     /// A web server with one worker.
     Nginx,
-    /// A key-value store that keeps what it is told in [`DATA`].
+    /// A key-value store that keeps what it is told.
     Redis,
     /// This program with a verb of its own: without shared libraries, as a guest is.
     Probe(Vec<String>),
 }
-
-/// Where programs keep what must last: a volume in a container, a folder otherwise.
-pub(crate) const DATA: &str = "/data";
 
 impl Program {
     /// Its file and its words.
@@ -56,7 +53,7 @@ mod tests {
     #[test]
     fn words_begin_with_the_file() {
         let block = Program::Probe(vec!["block".into(), "/data/disk".into()]);
-        assert_eq!(block.words(), ["/probe", "block", "/data/disk"]);
+        assert_eq!(block.words(), ["/bin/probe", "block", "/data/disk"]);
         assert_eq!(Program::Redis.words(), ["/usr/bin/redis-server", REDIS_CONFIG]);
         assert_eq!(Program::Nginx.words()[0], "/usr/sbin/nginx");
         assert_eq!(block.port(), None);

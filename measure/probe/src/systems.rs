@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 use surface::scenario::{Scenario, System, Workload};
 
 use crate::boot::DATA;
+use crate::container::{self, Bundle, Engine, Volume};
 use crate::network::{self, TAP};
 use crate::processes::family;
+use crate::program::Program;
 
 /// Of what is started for a workload.
 const KV_DISK_BYTES: u64 = 48 << 20;
@@ -36,6 +38,8 @@ pub(crate) enum Cast {
     Nabla,
     /// All are the same.
     All(&'static str),
+    /// Of a container those that are in it, whoever's descendants they are.
+    Container(Engine),
 }
 
 impl Cast {
@@ -46,12 +50,15 @@ impl Cast {
     pub(crate) fn of(self, root: i32) -> Result<Vec<(i32, &'static str)>> {
         let role = |name: &str| match self {
             Self::All(role) => role,
-            Self::Nabla => match name {
+            Self::Nabla | Self::Container(_) => match name {
                 "tender-guest" => "guest",
                 "tender-gateway" => "gateway",
                 _ => "supervisor",
             },
         };
+        if let Self::Container(engine) = self {
+            return engine.processes();
+        }
         Ok(family(root)?.into_iter().map(|process| (process.id, role(&process.name))).collect())
     }
 
@@ -60,6 +67,7 @@ impl Cast {
         match self {
             Self::Nabla => "supervisor",
             Self::All(role) => role,
+            Self::Container(_) => container::RUNTIME,
         }
     }
 }
@@ -80,6 +88,8 @@ pub(crate) fn prepare(scenario: &Scenario) -> Result<Subject> {
             Cast::All("guest"),
         ),
         System::Native => native(scenario),
+        System::Runc => contained(scenario, Engine::Runc),
+        System::Gvisor => contained(scenario, Engine::Gvisor),
         other => bail!("{other} cannot be started here"),
     }
 }
@@ -142,17 +152,56 @@ fn unikernel(scenario: &Scenario, tender: &[&str], cast: Cast) -> Result<Subject
 }
 
 fn native(scenario: &Scenario) -> Result<Subject> {
-    let cast = Cast::All("server");
-    let words = match scenario.workload {
-        Workload::Hello => vec!["/bin/probe".into(), "hello".into()],
+    let program = program(scenario)?;
+    let address = program.port().map(network::server_address);
+    if address.is_some() {
+        network::make_namespace()?;
+    }
+    let namespace = address.map(|_| network::NAMESPACE);
+    Ok(Subject { words: program.words(), namespace, address, cast: Cast::All("server") })
+}
+
+/// The same program in a container. Its data is a volume, as engines recommend.
+fn contained(scenario: &Scenario, engine: Engine) -> Result<Subject> {
+    let program = program(scenario)?;
+    let address = program.port().map(network::server_address);
+    if address.is_some() {
+        network::make_namespace()?;
+    }
+    engine.prepare(&Bundle {
+        words: program.words(),
+        volumes: vec![Volume {
+            outside: DATA.into(),
+            inside: DATA.into(),
+            is_read_only: scenario.workload == Workload::Httpd,
+        }],
+        network: address.map(|_| network::NAMESPACE.into()),
+        uid: 0,
+    })?;
+    // What ends by itself is waited for by the runtime.
+    let words = engine.run_words(scenario.workload != Workload::Hello);
+    Ok(Subject { words, namespace: None, address, cast: Cast::Container(engine) })
+}
+
+/// What stands beside our guest, with its data.
+fn program(scenario: &Scenario) -> Result<Program> {
+    Ok(match scenario.workload {
+        Workload::Hello => Program::Probe(vec!["hello".into()]),
         Workload::Block => {
             let disk = blank("block.img", BLOCK_DISK_BYTES)?;
             let counts = [scenario.repeats.to_string(), scenario.requests.to_string()];
-            ["/bin/probe".into(), "block".into(), disk].into_iter().chain(counts).collect()
+            Program::Probe(["block".into(), disk].into_iter().chain(counts).collect())
         }
-        other => bail!("{other} cannot be started here"),
-    };
-    Ok(Subject { words, namespace: None, address: None, cast })
+        Workload::Httpd => {
+            let site = Path::new(DATA).join("site");
+            fs::create_dir_all(&site).with_context(|| site.display().to_string())?;
+            fs::copy("/site/index.html", site.join("index.html"))
+                .context("cannot copy the page")?;
+            Program::Nginx
+        }
+        Workload::Kv => Program::Redis,
+        other @ (Workload::Fuzz | Workload::Code) => bail!("{other} cannot be started here"),
+    })
 }
 
 /// A file of zeros on the disk.

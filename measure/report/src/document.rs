@@ -238,6 +238,13 @@ impl Text {
         self
     }
 
+    /// With words from outside, in which nothing is special.
+    #[must_use]
+    pub fn plain_then(mut self, text: &str) -> Self {
+        self.0.push(Span::Plain(text.into()));
+        self
+    }
+
     /// With code.
     #[must_use]
     pub fn code(mut self, text: impl Into<String>) -> Self {

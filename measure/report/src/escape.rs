@@ -25,11 +25,13 @@ pub(crate) fn markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     for character in text.chars() {
         match character {
-            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~' => {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '#' | '~' => {
                 escaped.push('\\');
                 escaped.push(character);
             }
             '&' => escaped.push_str("&amp;"),
+            '<' => escaped.push_str("&lt;"),
+            '>' => escaped.push_str("&gt;"),
             character if character.is_control() => escaped.push(' '),
             other => escaped.push(other),
         }
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn markup_in_text_is_text() {
         assert_eq!(markup("<b>&\"'\0\n"), "&lt;b&gt;&amp;&quot;&#39;\u{fffd} ");
-        assert_eq!(markdown("a|b*c\n<x>"), "a\\|b\\*c \\<x\\>");
+        assert_eq!(markdown("a|b*c\n<x>"), "a\\|b\\*c &lt;x&gt;");
         assert_eq!(code_span("a`b|c"), "`` a`b\\|c ``");
         assert_eq!(code_span("read"), "`read`");
     }

@@ -4,6 +4,12 @@ use crate::document::{Block, Cell, Document, Mood, Shown, Span, Table, Text};
 use crate::escape::{self, markup};
 use crate::plot::{Width, style};
 
+/// Characters of a cell from which on it is a sentence.
+const LONG: usize = 24;
+
+/// Rows up to which a table is printed on paper, too.
+const SHORT: usize = 16;
+
 /// The whole page.
 pub(crate) fn page(document: &Document) -> String {
     let title = markup(&document.title);
@@ -70,11 +76,13 @@ fn block(block_: &Block) -> String {
 
 fn figure(shown: &Shown) -> String {
     let Shown { id, title, caption, command, data, .. } = shown;
+    // What is printed with its picture: long tables would drown it.
+    let short = if data.rows.len() <= SHORT { " class=\"short\"" } else { "" };
     format!(
         "<figure id=\"figure-{}\">\n<figcaption><strong>{}</strong> <span>{}</span></figcaption>\n\
          <div class=\"wide\">{}</div>\n<div class=\"narrow\">{}</div>\n\
          <p class=\"repeat\">Repeat: <code>{}</code></p>\n\
-         <details class=\"data\">\n<summary>Data</summary>\n{}</details>\n</figure>\n",
+         </figure>\n<details{short}>\n<summary>Data as a table</summary>\n{}</details>\n",
         markup(id),
         markup(title),
         words(caption),
@@ -94,12 +102,16 @@ fn table(table: &Table) -> String {
         true => " class=\"n\"",
         false => "",
     };
+    // Sentences must not be squeezed to a word a line by the columns beside them.
+    let is_long =
+        |at: usize| table.rows.iter().any(|row| row[at].text.plain().chars().count() > LONG);
     let heads: String = table
         .columns
         .iter()
         .enumerate()
         .map(|(at, column)| {
-            format!("<th scope=\"col\"{}>{}</th>", class(at), markup(&column.title))
+            let class = if is_long(at) { " class=\"long\"" } else { class(at) };
+            format!("<th scope=\"col\"{class}>{}</th>", markup(&column.title))
         })
         .collect();
     let row = |cells: &Vec<Cell>| -> String {

@@ -6,15 +6,18 @@
 //! cannot say different things.
 #![forbid(unsafe_code)]
 
+pub mod cve;
 pub mod document;
 mod escape;
 pub mod figure;
 mod html;
+mod judgement;
 mod markdown;
 pub mod measurement;
 mod names;
 mod number;
 pub mod plot;
+pub mod profile;
 mod section;
 mod target;
 mod verdict;

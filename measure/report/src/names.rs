@@ -1,6 +1,8 @@
 //! What systems and workloads are called in print, their order, and their tones in pictures. A name that
 //! is not known here is shown as it is.
 
+use surface::scenario::{System, Workload};
+
 /// A system's colour in every picture. Labels say the same, so nothing rests on colour alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {
@@ -31,24 +33,26 @@ impl Tone {
         }
     }
 
-    /// Of a system or a series by its name, in whatever words.
+    /// Of a system or a series by its name, in whatever words: what it runs in comes before what it
+    /// is, and what is not known is an ordinary program.
     pub(crate) fn of(name: &str) -> Tone {
         let name = name.to_ascii_lowercase();
-        let has = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        if has(&["runnc", "nabla", "ours", "tender"]) {
+        let words: Vec<&str> = name.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+        let has = |wanted: &[&str]| words.iter().any(|word| wanted.contains(word));
+        if has(&["runnc", "nabla", "ours"]) {
             Tone::Ours
         } else if has(&["gvisor", "runsc"]) {
             Tone::Gvisor
         } else if has(&["docker", "profile"]) {
             Tone::Profile
-        } else if has(&["runc", "crun", "container", "podman"]) {
+        } else if has(&["runc", "crun", "podman"]) {
             Tone::Container
         } else if has(&["solo5"]) {
             Tone::Solo5
-        } else if has(&["native", "nginx", "redis", "no filter", "host"]) {
-            Tone::Native
-        } else {
+        } else if has(&["tender", "guest", "httpd", "kv", "tap", "ring"]) {
             Tone::Ours
+        } else {
+            Tone::Native
         }
     }
 }
@@ -77,10 +81,12 @@ pub(crate) fn has_steady_state(workload: &str) -> bool {
     workload != "hello"
 }
 
-/// Whether a workload needs a network, and so a system is worth naming as missing under it.
+/// Whether a system was to be measured under a workload, and so is named if it was not.
 pub(crate) fn is_expected(workload: &str, system: &str) -> bool {
-    let network = matches!(workload, "httpd" | "kv");
-    network || !matches!(system, "nabla-ring" | "nabla-user" | "nabla-plain")
+    match (system.parse::<System>(), workload.parse::<Workload>()) {
+        (Ok(system), Ok(workload)) => system.does(workload),
+        _ => false,
+    }
 }
 
 /// A system in print.
@@ -118,10 +124,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn every_system_and_workload_has_its_place() {
+        for system in System::ALL.map(System::word) {
+            let placed = SYSTEMS.contains(&system) || FUZZED.contains(&system);
+            assert!(placed, "{system}");
+        }
+        for workload in Workload::SURFACE.map(Workload::word) {
+            assert!(WORKLOADS.contains(&workload), "{workload}");
+        }
+        let fuzzed = |system: &&str| is_expected("fuzz", system);
+        assert!(FUZZED.iter().all(fuzzed));
+    }
+
+    #[test]
     fn runnc_is_not_runc() {
         assert_eq!(Tone::of("runnc + httpd"), Tone::Ours);
         assert_eq!(Tone::of("runc + nginx"), Tone::Container);
         assert_eq!(Tone::of("nginx in gVisor"), Tone::Gvisor);
-        assert_eq!(Tone::of("nginx"), Tone::Native);
+        assert_eq!(Tone::of("nginx, veth"), Tone::Native);
+        assert_eq!(Tone::of("/bin/true"), Tone::Native);
+        assert_eq!(Tone::of("guest, solo5-spt"), Tone::Solo5);
+        assert_eq!(Tone::of("kv, ring and TAP"), Tone::Ours);
     }
 }

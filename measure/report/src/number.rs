@@ -5,7 +5,7 @@ pub(crate) fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push('\u{202f}');
         }
         text.push(digit);
@@ -39,9 +39,9 @@ pub(crate) fn value(value: f64) -> String {
     format!("{sign}{}", count(magnitude.round() as u64))
 }
 
-/// A share of one as per cent: `19.4 %`.
+/// A share of one as per cent: `19.4 %`, on one line.
 pub(crate) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
+    format!("{:.1}\u{a0}%", share * 100.0)
 }
 
 /// What a tick of an axis says: thousands and more shortened, as they are round there.

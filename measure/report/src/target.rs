@@ -11,7 +11,7 @@ use crate::{names, view};
 /// One target.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
-    /// What is counted.
+    /// In words, with its limit.
     pub title: String,
     /// What the number is.
     pub unit: Unit,
@@ -64,9 +64,10 @@ const GUEST: &str = "guest";
 /// All targets.
 #[must_use]
 pub fn targets(measurement: &Measurement) -> Vec<Target> {
-    let tap = Subject { system: "nabla-tap", role: None, name: "on TAP" };
-    let ring_guest = Subject { system: "nabla-ring", role: Some(GUEST), name: "ring, guest alone" };
-    let ring = Subject { system: "nabla-ring", role: None, name: "ring, with gateway" };
+    let tap = Subject { system: "nabla-tap", role: None, name: "httpd on TAP" };
+    let ring_guest =
+        Subject { system: "nabla-ring", role: Some(GUEST), name: "httpd on a ring, guest alone" };
+    let ring = Subject { system: "nabla-ring", role: None, name: "httpd on a ring, with gateway" };
     let mut targets =
         vec![functions(measurement, &tap, 250.0), functions(measurement, &ring_guest, 110.0)];
     for rival in ["runc", "gvisor"] {
@@ -92,7 +93,8 @@ impl Subject<'_> {
     fn reached(&self, measurement: &Measurement) -> Result<f64, String> {
         let missing = || not_measured(measurement, "httpd", self.system);
         let run = measurement.run("httpd", self.system).ok_or_else(missing)?;
-        let surface = view::surface(run, STEADY, self.role).ok_or_else(missing)?;
+        let silent = || format!("nothing was recorded of {} at work", names::system(self.system));
+        let surface = view::surface(run, STEADY, self.role).ok_or_else(silent)?;
         Ok(surface.union.len() as f64)
     }
 
@@ -106,7 +108,7 @@ impl Subject<'_> {
 
 fn functions(measurement: &Measurement, subject: &Subject<'_>, limit: f64) -> Target {
     Target {
-        title: format!("Functions, httpd, {}", subject.name),
+        title: format!("{}: at most {limit} functions", subject.name),
         unit: Unit::Functions,
         limit,
         measured: subject.reached(measurement),
@@ -118,11 +120,16 @@ fn functions(measurement: &Measurement, subject: &Subject<'_>, limit: f64) -> Ta
 fn share(measurement: &Measurement, subject: &Subject<'_>, rival: &str) -> Target {
     let theirs = Subject { system: rival, role: None, name: rival }.reached(measurement);
     let measured = subject.reached(measurement).and_then(|ours| match theirs? {
+        // Interrupts alone.
         0.0 => Err(format!("{} reached nothing", names::system(rival))),
         theirs => Ok(ours / theirs),
     });
     Target {
-        title: format!("Share of {}'s functions, httpd, {}", names::system(rival), subject.name),
+        title: format!(
+            "{}: at most 20\u{a0}% of {}'s functions",
+            subject.name,
+            names::system(rival)
+        ),
         unit: Unit::Share,
         limit: 0.2,
         measured,
@@ -144,7 +151,7 @@ fn permitted(measurement: &Measurement) -> Target {
         Some(policy) => Ok(policy.calls.len() as f64),
     };
     Target {
-        title: "System calls permitted, any guest".into(),
+        title: "Any guest: at most 7 system calls permitted".into(),
         unit: Unit::Calls,
         limit: 7.0,
         measured,
@@ -169,7 +176,7 @@ fn used(measurement: &Measurement) -> Target {
         format!(" (most: {}, {})", run.workload, names::system(&run.system))
     });
     Target {
-        title: format!("System calls used, any guest{place}"),
+        title: format!("Any guest: at most 4 system calls used{place}"),
         unit: Unit::Calls,
         limit: 4.0,
         measured: match &calls {
@@ -188,7 +195,8 @@ fn fewer(measurement: &Measurement, system: &str) -> Target {
     let reached = |system: &str| -> Result<f64, String> {
         let missing = || not_measured(measurement, "fuzz", system);
         let run = measurement.fuzzed(system).ok_or_else(missing)?;
-        let surface = view::surface(run, "fuzz", None).ok_or_else(missing)?;
+        let silent = || format!("nothing was recorded of {}", names::system(system));
+        let surface = view::surface(run, "fuzz", None).ok_or_else(silent)?;
         Ok(surface.union.len() as f64)
     };
     let measured = reached("native").and_then(|all| match all {
@@ -196,7 +204,7 @@ fn fewer(measurement: &Measurement, system: &str) -> Target {
         all => Ok(1.0 - reached(system)? / all),
     });
     Target {
-        title: format!("Fewer functions under the fuzzer, {}", names::system(system)),
+        title: format!("Fuzzer, {}: at least 98\u{a0}% fewer functions", names::system(system)),
         unit: Unit::Fewer,
         limit: 0.98,
         measured,

@@ -32,16 +32,26 @@ pub(crate) fn phases<'a>(run: &'a Run, name: &str) -> Vec<&'a Phase> {
     run.phases.iter().filter(|phase| phase.name == name).collect()
 }
 
+/// What processes do before they confine themselves.
+const LAUNCH: &str = "launch";
+
+/// Whether a role belongs to a phase: a launch is a part of a start and of nothing else.
+fn belongs(phase: &Phase, role: &str) -> bool {
+    role != LAUNCH || phase.name == "start"
+}
+
 /// The roles of a phase, all or the one.
 fn roles<'a>(phase: &'a Phase, role: Option<&'a str>) -> impl Iterator<Item = &'a Role> {
     phase
         .roles
         .iter()
         .filter(move |(name, _)| role.is_none_or(|wanted| wanted == name.as_str()))
+        .filter(|(name, _)| belongs(phase, name))
         .map(|(_, role)| role)
 }
 
-/// The functions of a phase. None if there is no such phase, or none that has the role.
+/// The functions of a phase. None if there is no such phase, none that has the role, or nothing at all
+/// was recorded: no number is made of a tracer that was silent.
 pub(crate) fn surface<'a>(run: &'a Run, phase: &str, role: Option<&'a str>) -> Option<Surface<'a>> {
     let phases = phases(run, phase);
     if let Some(role) = role
@@ -68,7 +78,7 @@ pub(crate) fn surface<'a>(run: &'a Run, phase: &str, role: Option<&'a str>) -> O
         }
         surface.union.extend(reached);
     }
-    all
+    all.filter(|surface| !surface.unfiltered.is_empty())
 }
 
 /// The functions of a phase by system call, or by another reason to be in the kernel.
@@ -95,9 +105,10 @@ pub(crate) fn requests(run: &Run, phase: &str) -> u64 {
 
 /// The roles of a phase by name.
 pub(crate) fn role_names<'a>(run: &'a Run, phase: &str) -> BTreeSet<&'a str> {
-    phases(run, phase)
-        .into_iter()
-        .flat_map(|phase| phase.roles.keys().map(String::as_str))
+    let phases = phases(run, phase).into_iter();
+    phases
+        .flat_map(|phase| phase.roles.keys().filter(|role| belongs(phase, role)))
+        .map(String::as_str)
         .collect()
 }
 

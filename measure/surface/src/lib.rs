@@ -2,6 +2,8 @@
 #![forbid(unsafe_code)]
 
 pub mod attribution;
+pub mod calls;
+pub mod filter;
 pub mod format;
 pub mod model;
 pub mod pages;

@@ -16,6 +16,8 @@ use nix::unistd::Pid;
 
 /// A run that takes longer is a failure. The slowest candidate needs a hundredth of it.
 const TIME_OUT: Duration = Duration::from_secs(15);
+/// The same for many at once.
+const CROWD_TIME_OUT: Duration = Duration::from_secs(60);
 /// How often to look after a child without having been told of its end.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -124,6 +126,59 @@ impl Runner {
         Ok(elapsed)
     }
 
+    /// The same for many of it at once: until the last has ended.
+    ///
+    /// # Errors
+    /// If one cannot be started, fails, or takes too long; all are ended then.
+    pub(super) fn time_many(&mut self, candidate: &Candidate, count: usize) -> Result<Duration> {
+        let commands = (0..count).map(|_| self.prepare(candidate));
+        let mut commands = commands.collect::<Result<Vec<_>>>()?;
+        let mut children = Vec::new();
+        let start = Instant::now();
+        let ended = self.end_all(&mut commands, &mut children, start, candidate);
+        let elapsed = start.elapsed();
+        for child in &mut children {
+            // Those that are left are some of a crowd that failed.
+            let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+            let _ = child.wait();
+        }
+        ended.map(|()| elapsed)
+    }
+
+    /// Starts them and waits; who has not ended stays in the list.
+    fn end_all(
+        &self,
+        commands: &mut [Command],
+        children: &mut Vec<Child>,
+        start: Instant,
+        candidate: &Candidate,
+    ) -> Result<()> {
+        for command in commands {
+            let spawned = command.spawn();
+            children.push(spawned.with_context(|| candidate.program.display().to_string())?);
+        }
+        while !children.is_empty() {
+            let mut at = 0;
+            while at < children.len() {
+                match children[at].try_wait().context("wait")? {
+                    None => at += 1,
+                    Some(status) => {
+                        children.swap_remove(at);
+                        ensure!(status.success(), "{} ends with {status}", candidate.name);
+                    }
+                }
+            }
+            ensure!(start.elapsed() < CROWD_TIME_OUT, "{} takes too long", candidate.name);
+            if !children.is_empty() {
+                let mut ends = [PollFd::new(self.ends.as_fd(), PollFlags::POLLIN)];
+                let timeout = PollTimeout::try_from(LOOK).unwrap_or(PollTimeout::ZERO);
+                poll(&mut ends, timeout).context("poll")?;
+                self.ends.read_signal().context("signalfd")?;
+            }
+        }
+        Ok(())
+    }
+
     fn prepare(&mut self, candidate: &Candidate) -> Result<Command> {
         self.runs += 1;
         let mut command = candidate.command(self.runs);
@@ -175,6 +230,15 @@ mod tests {
         let error = error.unwrap_err().to_string();
         assert!(error.contains('3') && error.ends_with("no cgroup"), "{error}");
         assert!(runner.time(&shell("exit 1")).is_err());
+    }
+
+    #[test]
+    fn many_have_ended_when_the_last_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut runner = Runner::new(folder.path()).unwrap();
+        let shell = |script| Candidate::new("sh", Path::new("/bin/sh"), ["-c", script]);
+        assert!(runner.time_many(&shell("exit 0"), 5).unwrap() > Duration::ZERO);
+        assert!(runner.time_many(&shell("exit 1"), 2).is_err());
     }
 
     #[test]

@@ -40,18 +40,43 @@ fn candidate(name: &str, program: &Path, options: &[&str], folder: &Path) -> Res
     Ok(Candidate { is_numbered: true, every: EVERY, ..Candidate::new(name, program, arguments) })
 }
 
-/// Makes the bundle and returns its folder.
-fn bundle(folder: &Path) -> Result<PathBuf> {
-    let bundle = folder.join("bundle");
-    let root = bundle.join("rootfs");
-    fs::create_dir_all(&root).with_context(|| root.display().to_string())?;
-    fs::copy(compile_static(folder)?, root.join("nothing")).context("cannot fill the bundle")?;
-    let file = bundle.join("config.json");
-    fs::write(&file, config().to_string()).with_context(|| file.display().to_string())?;
-    Ok(bundle)
+/// Our own runtime with the unikernel of the tender's candidates.
+///
+/// # Errors
+/// If the bundle cannot be made.
+pub(super) fn ours(program: &Path, hello: &Path, folder: &Path) -> Result<Candidate> {
+    let bundle = fill(&folder.join("bundle-runnc"), hello, "hello", &["NABLA_MEMORY=16M"])?;
+    let state = folder.join("state").join("runnc");
+    fs::create_dir_all(&state).with_context(|| state.display().to_string())?;
+    let words: [OsString; 5] =
+        ["--root".into(), state.into(), "run".into(), "--bundle".into(), bundle.into()];
+    Ok(Candidate {
+        is_numbered: true,
+        every: EVERY,
+        ..Candidate::new("runnc hello", program, words)
+    })
 }
 
-fn config() -> serde_json::Value {
+/// Makes the bundle and returns its folder.
+fn bundle(folder: &Path) -> Result<PathBuf> {
+    fill(&folder.join("bundle"), &compile_static(folder)?, "nothing", &[])
+}
+
+/// Makes a bundle of one program.
+fn fill(bundle: &Path, program: &Path, name: &str, environment: &[&str]) -> Result<PathBuf> {
+    let root = bundle.join("rootfs");
+    for point in ["proc", "dev", "sys"] {
+        let point = root.join(point);
+        fs::create_dir_all(&point).with_context(|| point.display().to_string())?;
+    }
+    fs::copy(program, root.join(name)).context("cannot fill the bundle")?;
+    let file = bundle.join("config.json");
+    fs::write(&file, config(name, environment).to_string())
+        .with_context(|| file.display().to_string())?;
+    Ok(bundle.to_owned())
+}
+
+fn config(name: &str, environment: &[&str]) -> serde_json::Value {
     let namespaces = ["pid", "ipc", "uts", "mount", "network"];
     json!({
         "ociVersion": "1.0.2",
@@ -59,12 +84,16 @@ fn config() -> serde_json::Value {
         "process": {
             "terminal": false,
             "user": { "uid": 0, "gid": 0 },
-            "args": ["/nothing"],
-            "env": [],
+            "args": [format!("/{name}")],
+            "env": environment,
             "cwd": "/",
             "noNewPrivileges": true,
         },
-        "mounts": [{ "destination": "/proc", "type": "proc", "source": "proc" }],
+        // Many containers share the root, where runc would else make devices.
+        "mounts": [
+            { "destination": "/proc", "type": "proc", "source": "proc" },
+            { "destination": "/dev", "type": "tmpfs", "source": "tmpfs" },
+        ],
         "linux": { "namespaces": namespaces.map(|kind| json!({ "type": kind })) },
     })
 }

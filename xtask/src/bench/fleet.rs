@@ -94,14 +94,27 @@ impl Fleet {
     /// # Errors
     /// If one ends, or does not answer before the deadline.
     pub(super) fn wait_until_all_answer(&mut self, path: &str, deadline: Instant) -> Result<()> {
+        self.wait_until_each(deadline, PAUSE, |address| run::ask(address, path).unwrap_or(false))
+    }
+
+    /// The same with another question, and a pause between two of them.
+    ///
+    /// # Errors
+    /// If one ends, or does not answer before the deadline.
+    pub(super) fn wait_until_each(
+        &mut self,
+        deadline: Instant,
+        pause: Duration,
+        ask: impl Fn(SocketAddr) -> bool,
+    ) -> Result<()> {
         let count = self.members.len();
         for (number, member) in self.members.iter_mut().enumerate() {
-            while !run::ask(member.address, path).unwrap_or(false) {
+            while !ask(member.address) {
                 if let Some(status) = member.tender.try_wait().context("wait")? {
                     bail!("guest {} of {count} has ended with {status}", number + 1);
                 }
                 ensure!(Instant::now() < deadline, "guest {} of {count} is silent", number + 1);
-                thread::sleep(PAUSE);
+                thread::sleep(pause);
             }
         }
         Ok(())

@@ -18,6 +18,10 @@ pub(super) const HELLO_ALONE: &str = "tender hello, alone";
 /// The unikernel under Solo5's tender.
 pub(super) const SOLO5_SPT: &str = "solo5-spt hello";
 
+/// The floor.
+pub(super) const BARE: &str = "bare";
+/// What everybody has.
+pub(super) const TRUE: &str = "/bin/true";
 const SOLO5_HVT: &str = "solo5-hvt hello";
 /// Names the unikernel for `solo5-hvt`, which needs one of another ABI.
 const HVT_HELLO: &str = "NABLA_HVT_HELLO";
@@ -36,9 +40,9 @@ pub(super) fn all(folder: &Path, tender: &Path, hello: &Path) -> Vec<Found> {
             .map(|file| Candidate::new(STATIC, &file, [""; 0]))
             .map_err(|reason| (STATIC, reason)),
         compile_bare(folder)
-            .map(|file| Candidate::new("bare", &file, [""; 0]))
-            .map_err(|reason| ("bare", reason)),
-        Ok(Candidate::new("/bin/true", Path::new("/bin/true"), [""; 0])),
+            .map(|file| Candidate::new(BARE, &file, [""; 0]))
+            .map_err(|reason| (BARE, reason)),
+        Ok(Candidate::new(TRUE, Path::new(TRUE), [""; 0])),
         Ok(Candidate::new(HELLO, tender, [MEMORY.as_ref(), hello.as_os_str()])),
         alone(tender, hello).map_err(|reason| (HELLO_ALONE, reason)),
         solo5_spt(hello).map_err(|reason| (SOLO5_SPT, reason)),

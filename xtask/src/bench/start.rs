@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
+use super::apart::apart;
 use super::candidate::{Candidate, Runner};
 use super::peak::{self, Peak};
 use super::programs::{self, HELLO, HELLO_ALONE, SOLO5_SPT, STATIC};
@@ -73,6 +74,30 @@ impl Memory {
         let peaks = self.peaks.as_ref().ok()?;
         peaks.iter().find(|peak| peak.name == "tender-guest").or(peaks.first())
     }
+}
+
+/// How long single starts take, in seconds, of each candidate by its name; and who was left out.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn samples(count: u64) -> Result<(Vec<(String, Vec<f64>)>, Vec<String>)> {
+    let ours = Workspace::ours()?;
+    let tender = app::build_tender(&ours)?;
+    cargo::build(&ours.root, ["guests"], Profile::Release)?;
+    let hello = ours.binaries(Profile::Release).join("guest-hello");
+    let folder = folder(&ours)?;
+    let (measured, left_out) = apart(|| {
+        let mut runner = Runner::new(&folder)?;
+        let (mut measured, left_out) = choose(&mut runner, &folder, &tender, &hello);
+        rounds(&mut runner, &mut measured, count)?;
+        Ok((measured, left_out))
+    })?;
+    let seconds = |ns: &u64| *ns as f64 / 1e9;
+    let samples = measured
+        .into_iter()
+        .map(|one| (one.candidate.name, one.samples.iter().map(seconds).collect()));
+    let remarks = left_out.iter().map(|one| format!("{} is left out: {}", one.name, one.reason));
+    Ok((samples.collect(), remarks.collect()))
 }
 
 /// The bench.

@@ -30,6 +30,8 @@ pub(super) const WORD: &str = "worker";
 pub(super) struct Place {
     /// A file that stands for the network namespace; the starter's if there is none.
     pub(super) network: Option<PathBuf>,
+    /// A file that stands for the mount namespace; the starter's if there is none.
+    pub(super) mounts: Option<PathBuf>,
     /// The processor; any if there is none.
     pub(super) cpu: Option<usize>,
     /// How many files it may have open, if the system lets it; as its starter if there is none.
@@ -46,6 +48,7 @@ impl Place {
             words.extend(value.into_iter().flat_map(|value| [name.into(), value]));
         };
         add("--network", self.network.clone().map(Into::into));
+        add("--mounts", self.mounts.clone().map(Into::into));
         add("--cpu", self.cpu.map(|cpu| cpu.to_string().into()));
         add("--files", self.files.map(|files| files.to_string().into()));
         add("--parent", self.parent.map(|parent| parent.to_string().into()));
@@ -62,6 +65,11 @@ impl Place {
             let name = || file.display().to_string();
             let file = File::open(file).with_context(name)?;
             setns(file, CloneFlags::CLONE_NEWNET).context("cannot enter the network namespace")?;
+        }
+        if let Some(file) = &self.mounts {
+            let name = || file.display().to_string();
+            let file = File::open(file).with_context(name)?;
+            setns(file, CloneFlags::CLONE_NEWNS).context("cannot enter the mount namespace")?;
         }
         if let Some(cpu) = self.cpu {
             let mut set = CpuSet::new();
@@ -85,6 +93,7 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     loop {
         match words.next()?.context("a worker needs a task")? {
             Arg::Long("network") => place.network = Some(words.value()?.into()),
+            Arg::Long("mounts") => place.mounts = Some(words.value()?.into()),
             Arg::Long("cpu") => place.cpu = Some(number(words, "--cpu")?),
             Arg::Long("files") => place.files = Some(number(words, "--files")?),
             Arg::Long("parent") => place.parent = Some(number(words, "--parent")?),
@@ -106,6 +115,7 @@ fn perform(task: &str, words: &mut Parser) -> Result<ExitCode> {
         }
         "http" => load::http::main(words),
         "resp" => load::resp::main(words),
+        "blocks" => load::blocks::main(words),
         "bulk" => load::bulk::main(words),
         "byte" => load::echo::byte(words),
         "datagrams" => load::echo::datagrams(words),
@@ -123,6 +133,7 @@ mod tests {
     fn a_place_is_said_in_words() {
         let place = Place {
             network: Some("/proc/self/ns/net".into()),
+            mounts: None,
             cpu: Some(1),
             files: None,
             parent: Some(7),

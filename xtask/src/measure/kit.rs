@@ -12,6 +12,7 @@ use super::Place;
 use super::initramfs::Initramfs;
 use super::libraries;
 use super::packages::Packages;
+use super::parts::{self, Sources};
 use crate::app::{App, Starter};
 use crate::bench;
 use crate::cargo::{self, Profile};
@@ -62,6 +63,10 @@ pub(crate) struct Kit {
     /// Packages and their versions.
     pub(crate) versions: BTreeMap<String, String>,
     packages: Packages,
+    /// The first process, which is also a program that others run.
+    probe: PathBuf,
+    /// What those that stand beside our guests are configured with.
+    data: PathBuf,
     /// What every machine has.
     base: Initramfs,
 }
@@ -93,7 +98,9 @@ impl Kit {
             base.copy(&format!("sbin/{}", name(tool)), &root.join(tool))?;
         }
         add_libraries(&mut base, &root, &TOOLS.map(|tool| root.join(tool)))?;
-        Ok(Self { kernel, versions, packages, base })
+        let probe = place.ours.binaries(Profile::Release).join("probe");
+        let data = place.ours.root.join("measure/data");
+        Ok(Self { kernel, versions, packages, probe, data, base })
     }
 
     /// What the machine of a scenario has.
@@ -106,6 +113,12 @@ impl Kit {
         if scenario.system == System::Solo5Tap {
             add_solo5(&mut files)?;
         }
+        for name in parts::packages(scenario.system, scenario.workload) {
+            self.versions.insert(name.to_owned(), self.packages.unpack(name)?);
+        }
+        let unpacked = self.packages.root();
+        let sources = Sources { unpacked, probe: &self.probe, data: &self.data };
+        parts::add(&mut files, scenario.system, scenario.workload, &sources)?;
         Ok(files)
     }
 }

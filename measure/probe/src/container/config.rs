@@ -63,9 +63,6 @@ pub(super) fn config(bundle: &Bundle, root: &Path, seccomp: Option<Value>) -> Va
     let user = bundle.uid;
     // As with any other user, capabilities are lost when root's number is given up.
     let effective: &[&str] = if user == 0 { &CAPABILITIES } else { &[] };
-    let mut environment =
-        vec!["PATH=/usr/sbin:/usr/bin:/sbin:/bin".to_owned(), format!("HOSTNAME={ID}")];
-    environment.extend(bundle.environment.iter().cloned());
     let mut config = json!({
         "ociVersion": "1.0.2",
         "root": { "path": root },
@@ -74,7 +71,7 @@ pub(super) fn config(bundle: &Bundle, root: &Path, seccomp: Option<Value>) -> Va
             "terminal": false,
             "user": { "uid": user, "gid": user },
             "args": bundle.words,
-            "env": environment,
+            "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin", format!("HOSTNAME={ID}")],
             "cwd": "/",
             "capabilities": {
                 "bounding": CAPABILITIES,
@@ -158,9 +155,7 @@ mod tests {
 
     fn bundle() -> Bundle {
         Bundle {
-            image: "/image".into(),
             words: vec!["/x".into(), "y".into()],
-            environment: vec!["A=B".into()],
             volumes: vec![Volume {
                 outside: "/data".into(),
                 inside: "/data".into(),
@@ -168,7 +163,6 @@ mod tests {
             }],
             network: Some("/run/netns/server".into()),
             uid: 0,
-            seccomp: None,
         }
     }
 
@@ -177,7 +171,6 @@ mod tests {
         let config = config(&bundle(), Path::new("/root"), Some(json!({ "defaultAction": "X" })));
         assert_eq!(config["root"]["path"], "/root");
         assert_eq!(config["process"]["args"], json!(["/x", "y"]));
-        assert_eq!(config["process"]["env"][2], "A=B");
         assert_eq!(config["linux"]["namespaces"][5]["path"], "/run/netns/server");
         assert_eq!(config["linux"]["seccomp"]["defaultAction"], "X");
         let volume = config["mounts"].as_array().unwrap().last().unwrap();

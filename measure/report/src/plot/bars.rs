@@ -3,11 +3,13 @@
 use super::canvas::{Anchor, Canvas};
 use super::{Tone, words};
 
-/// Bars on one scale.
+/// Bars.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Bars {
     /// From the top.
     pub groups: Vec<Group>,
+    /// Whether each group has a scale of its own. The caption has to say so.
+    pub apart: bool,
 }
 
 /// Bars that belong together.
@@ -54,6 +56,12 @@ const BAR: f64 = 12.0;
 const TITLE: f64 = 28.0;
 const GAP: f64 = 8.0;
 
+impl Group {
+    fn reach(&self) -> f64 {
+        self.rows.iter().map(Row::reach).fold(0.0, f64::max)
+    }
+}
+
 impl Row {
     fn reach(&self) -> f64 {
         let spread = self.spread.iter().flat_map(|s| s.samples.iter().copied().chain([s.upper]));
@@ -69,6 +77,8 @@ impl Row {
 struct Frame {
     /// Where bars begin.
     start: f64,
+    /// The longest bar.
+    room: f64,
     /// Pixels for one.
     factor: f64,
     /// Whether names stand over their bars and not beside them.
@@ -77,7 +87,8 @@ struct Frame {
 
 impl Bars {
     pub(super) fn draw(&self, canvas: &mut Canvas) {
-        let frame = self.frame(canvas.width());
+        let mut frame = self.frame(canvas.width());
+        let room = frame.room;
         let mut y = 0.0;
         for group in &self.groups {
             if !group.title.is_empty() {
@@ -85,6 +96,8 @@ impl Bars {
                 canvas.text("strong", (0.0, y + TITLE / 2.0), Anchor::Start, &title);
                 y += TITLE;
             }
+            let most = if self.apart { group.reach() } else { self.reach() };
+            frame.factor = if most > 0.0 { room / most } else { 0.0 };
             let top = y;
             for row in &group.rows {
                 if frame.above {
@@ -99,7 +112,9 @@ impl Bars {
                 frame.bar(canvas, row, y + ROW / 2.0);
                 y += ROW;
             }
-            canvas.line("axis", [frame.start, top, frame.start, y]);
+            if !frame.above {
+                canvas.line("axis", [frame.start, top, frame.start, y]);
+            }
             y += 10.0;
         }
         canvas.set_height((y - 10.0).max(1.0));
@@ -111,11 +126,14 @@ impl Bars {
             |text: fn(&Row) -> &str| rows().map(|row| words::width(text(row))).fold(0.0, f64::max);
         let labels = longest(|row| &row.label) + GAP;
         let numbers = (longest(|row| &row.text) + GAP).min(width * 0.5);
-        let above = labels > width * 0.4;
+        let above = labels > width * 0.42;
         let start = if above { 0.5 } else { labels };
-        let most = rows().map(Row::reach).fold(0.0, f64::max);
         let room = (width - start - numbers - 6.0).max(20.0);
-        Frame { start, factor: if most > 0.0 { room / most } else { 0.0 }, above }
+        Frame { start, room, factor: 0.0, above }
+    }
+
+    fn reach(&self) -> f64 {
+        self.groups.iter().map(Group::reach).fold(0.0, f64::max)
     }
 }
 
@@ -130,6 +148,9 @@ impl Frame {
         let end = self.at(row.value);
         let tip = format!("{}: {}", row.label, row.text);
         let mut last = end;
+        if self.above {
+            canvas.line("axis", [self.start, top - 2.0, self.start, top + BAR + 2.0]);
+        }
         let fill = if row.spread.is_some() { format!("{tone} soft") } else { tone.to_string() };
         canvas.rect_with(&fill, [self.start, top, (end - self.start).max(1.0), BAR], &tip);
         if let Some(ring) = row.ring.map(|ring| self.at(ring)) {

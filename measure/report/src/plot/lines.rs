@@ -53,6 +53,8 @@ struct Frame {
     left: f64,
     right: f64,
     bottom: f64,
+    /// Whether names have no room beside the lines, and stand below with a sample of each.
+    key: bool,
     x: Scale,
     y: Scale,
 }
@@ -68,8 +70,12 @@ impl Lines {
         for (line, index) in self.lines.iter().zip(self.indices()) {
             line.draw(canvas, &frame, index, self.marks);
         }
-        self.draw_names(canvas, &frame);
-        canvas.set_height(frame.bottom + BOTTOM);
+        if frame.key {
+            self.draw_key(canvas, &frame);
+        } else {
+            self.draw_names(canvas, &frame);
+            canvas.set_height(frame.bottom + BOTTOM);
+        }
     }
 
     fn dots(&self) -> impl Iterator<Item = &Dot> {
@@ -96,8 +102,16 @@ impl Lines {
         let ticks = y.ticks(5).into_iter().map(|tick| words::width(&number::tick(tick)));
         let left = ticks.fold(0.0, f64::max) + 8.0;
         let names = self.lines.iter().map(|line| words::width(&line.name)).fold(0.0, f64::max);
-        let right = width - (names + 18.0).min(width * 0.38);
-        Some(Frame { left, right, bottom, x: Scale::new(x, (left + 4.0, right), self.log_x), y })
+        let key = names > width * 0.34;
+        let right = if key { width - 8.0 } else { width - names - 18.0 };
+        Some(Frame {
+            left,
+            right,
+            bottom,
+            key,
+            x: Scale::new(x, (left + 4.0, right), self.log_x),
+            y,
+        })
     }
 
     fn draw_axes(&self, canvas: &mut Canvas, frame: &Frame) {
@@ -142,6 +156,26 @@ impl Lines {
         (0..self.lines.len()).map(before).collect()
     }
 
+    /// Names below, from the line that ends highest to the one that ends lowest.
+    fn draw_key(&self, canvas: &mut Canvas, frame: &Frame) {
+        let ends = self.lines.iter().zip(self.indices());
+        let mut ends: Vec<(f64, &Line, usize)> = ends
+            .filter_map(|(line, index)| Some((frame.y.at(line.seen().last()?.y), line, index)))
+            .collect();
+        ends.sort_by(|one, other| one.0.total_cmp(&other.0));
+        let mut y = frame.bottom + BOTTOM + 10.0;
+        for (_, line, index) in ends {
+            line.stroke(canvas, &[(0.0, y), (26.0, y)], index);
+            if self.marks {
+                line.mark(canvas, (13.0, y), index);
+            }
+            let name = words::fit(&line.name, canvas.width() - 34.0);
+            canvas.text("label", (34.0, y), Anchor::Start, &name);
+            y += NAME_STEP + 3.0;
+        }
+        canvas.set_height(y - 4.0);
+    }
+
     /// Names beside the lines' ends, moved apart where they would meet.
     fn draw_names(&self, canvas: &mut Canvas, frame: &Frame) {
         let mut names: Vec<(f64, f64, &Line)> = Vec::new();
@@ -151,6 +185,9 @@ impl Lines {
             }
         }
         names.sort_by(|one, other| one.1.total_cmp(&other.1));
+        let (names, early): (Vec<_>, Vec<_>) =
+            names.into_iter().partition(|(x, ..)| *x > frame.right - 24.0);
+        draw_early(canvas, &early);
         let mut places: Vec<f64> = names.iter().map(|name| name.1).collect();
         for at in 1..places.len() {
             places[at] = places[at].max(places[at - 1] + NAME_STEP);
@@ -162,12 +199,33 @@ impl Lines {
         }
         for ((x, y, line), place) in names.into_iter().zip(places) {
             let left = frame.right + 14.0;
-            if (place - y).abs() > 1.0 || x < frame.right - 1.0 {
+            if (place - y).abs() > 1.0 {
                 canvas.line("leader", [x + 5.0, y, left - 3.0, place]);
             }
             let name = words::fit(&line.name, canvas.width() - left);
             canvas.text(line.tone.class(), (left, place), Anchor::Start, &name);
         }
+    }
+}
+
+/// Names of lines that end before the others do, at their ends, where no other such name is.
+fn draw_early(canvas: &mut Canvas, names: &[(f64, f64, &Line)]) {
+    let mut taken: Vec<(f64, f64, f64)> = Vec::new();
+    for (x, y, line) in names {
+        let width = words::width(&line.name);
+        let x = (x + 7.0).min(canvas.width() - width).max(0.0);
+        let is_free = |y: f64| {
+            let meets = |(left, right, at): &(f64, f64, f64)| {
+                x < *right && x + width > *left && (y - at).abs() < NAME_STEP
+            };
+            !taken.iter().any(meets)
+        };
+        let places = [-9.0, 11.0, -24.0, 26.0, -39.0].map(|offset| y + offset);
+        let mut places = places.into_iter().filter(|place| *place >= TOP - 2.0);
+        let place = places.find(|place| is_free(*place)).unwrap_or(y + 11.0);
+        let class = format!("halo {}", line.tone.class());
+        canvas.text(&class, (x, place), Anchor::Start, &line.name);
+        taken.push((x, x + width, place));
     }
 }
 
@@ -193,17 +251,24 @@ impl Line {
             canvas.path(&format!("{tone} faint"), &band, true);
         }
         let points: Vec<(f64, f64)> = self.seen().map(place).collect();
+        self.stroke(canvas, &points, index);
+        if marks {
+            points.into_iter().for_each(|point| self.mark(canvas, point, index));
+        }
+    }
+
+    fn stroke(&self, canvas: &mut Canvas, points: &[(f64, f64)], index: usize) {
         let dash = match index % 4 {
             0 => String::new(),
             other => format!(" dash{other}"),
         };
-        canvas.path(&format!("line {tone}{dash}"), &points, false);
-        if marks {
-            for point in points {
-                let class = if index < 4 { tone.to_string() } else { format!("hollow {tone}") };
-                canvas.path(&class, &mark(point, index), true);
-            }
-        }
+        canvas.path(&format!("line {}{dash}", self.tone.class()), points, false);
+    }
+
+    fn mark(&self, canvas: &mut Canvas, point: (f64, f64), index: usize) {
+        let tone = self.tone.class();
+        let class = if index < 4 { tone.to_string() } else { format!("hollow {tone}") };
+        canvas.path(&class, &mark(point, index), true);
     }
 }
 

@@ -61,16 +61,19 @@ impl Picture {
     #[must_use]
     pub fn alone(&self, id: &str, title: &str, description: &str) -> String {
         let canvas = self.draw(Width::Wide);
-        let (width, height) = (canvas.width() + 32.0, canvas.height() + 32.0);
+        let (width, height) = (canvas.width() + 32.0, canvas.height() + 64.0);
         let head = head(width, height, id, title, description);
         let style = style::sheet();
+        // Its letters are a fifth larger than those that are measured.
+        let name = escape::markup(&words::fit(title, canvas.width() / 1.25));
         let root = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\"{head}"
         );
         let body = canvas.body();
         format!(
             "{root}<style>{style}</style>\n<rect class=\"paper\" width=\"{width}\" \
-             height=\"{height}\"/>\n<g transform=\"translate(16 16)\">\n{body}</g></svg>\n"
+             height=\"{height}\"/>\n<text class=\"name\" x=\"16\" y=\"29\">{name}</text>\n\
+             <g transform=\"translate(16 48)\">\n{body}</g></svg>\n"
         )
     }
 

@@ -7,8 +7,8 @@ use crate::number;
 /// Pairs on one scale.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sides {
-    /// From the top.
-    pub rows: Vec<Side>,
+    /// From the top, with what stands over each group.
+    pub groups: Vec<(String, Vec<Side>)>,
 }
 
 /// One pair.
@@ -29,15 +29,17 @@ pub struct Side {
 }
 
 const HEAD: f64 = 22.0;
-const LABEL: f64 = 20.0;
-const BAR: f64 = 20.0;
+const TITLE: f64 = 26.0;
+const LABEL: f64 = 18.0;
+const BAR: f64 = 18.0;
 const STEP: f64 = LABEL + BAR + 8.0;
 /// Room for a number beside a bar.
 const NUMBER: f64 = 44.0;
 
 impl Sides {
     pub(super) fn draw(&self, canvas: &mut Canvas) {
-        let most = |of: fn(&Side) -> usize| self.rows.iter().map(of).max().unwrap_or(0) as f64;
+        let rows = || self.groups.iter().flat_map(|(_, rows)| rows);
+        let most = |of: fn(&Side) -> usize| rows().map(of).max().unwrap_or(0) as f64;
         let (left, right) = (most(|side| side.ours), most(|side| side.both + side.theirs));
         let heads = words::width("ours alone") + 6.0;
         let room = (canvas.width() - 2.0 * NUMBER).max(20.0);
@@ -48,15 +50,19 @@ impl Sides {
         canvas.text("quiet", (edge - 6.0, HEAD / 2.0), Anchor::End, "ours alone");
         canvas.text("quiet", (edge + 6.0, HEAD / 2.0), Anchor::Start, "both");
         canvas.text("quiet", (end, HEAD / 2.0), Anchor::End, "theirs alone");
-        for (at, side) in self.rows.iter().enumerate() {
-            let y = HEAD + at as f64 * STEP;
-            let label = words::fit(&side.label, end / 1.05);
-            canvas.text("strong", (0.0, y + LABEL / 2.0), Anchor::Start, &label);
-            side.draw(canvas, y + LABEL, edge, factor);
+        let mut y = HEAD;
+        for (title, rows) in &self.groups {
+            let title = words::fit(title, end / 1.05);
+            canvas.text("strong", (0.0, y + TITLE / 2.0), Anchor::Start, &title);
+            y += TITLE;
+            for side in rows {
+                let label = words::fit(&side.label, end);
+                canvas.text("label", (0.0, y + LABEL / 2.0), Anchor::Start, &label);
+                side.draw(canvas, y + LABEL, edge, factor);
+                y += STEP;
+            }
         }
-        let height = HEAD + self.rows.len() as f64 * STEP;
-        canvas.line("axis", [edge, HEAD + LABEL - 4.0, edge, (height - 4.0).max(HEAD)]);
-        canvas.set_height(height);
+        canvas.set_height(y);
     }
 }
 
@@ -81,5 +87,6 @@ impl Side {
         canvas.rect_with(&format!("{theirs} soft"), [start, y, width(self.theirs), BAR], &tip);
         let place = (start + width(self.theirs) + 6.0, middle);
         canvas.text("number", place, Anchor::Start, &said(self.theirs));
+        canvas.line("axis", [edge, y - 2.0, edge, y + BAR + 2.0]);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) fn sheet() -> String {
     let dark = colours(&DARK, |(_, _, dark)| dark);
     format!(
         ".plot{{font:12px {FONT};font-variant-numeric:tabular-nums}}\
-         .plot .strong{{font-weight:600}}.plot .small{{font-size:11px}}\
+         .plot .strong{{font-weight:600}}.plot .name{{font-weight:600;font-size:14px}}.plot .small{{font-size:11px}}\
          .plot .soft{{fill-opacity:.3}}.plot .faint{{fill-opacity:.16}}\
          .plot .line{{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}}\
          .plot .thin{{stroke-width:1}}.plot .thick{{stroke-width:5;stroke-linecap:butt}}\
@@ -52,7 +52,8 @@ fn colours(
         ".plot text{{fill:{ink}}}.plot .quiet{{fill:{quiet}}}.plot .paper{{fill:{paper}}}\
          .plot .grid{{stroke:{grid}}}.plot .axis{{stroke:{quiet}}}.plot .leader{{stroke:{quiet}}}\
          .plot .limit{{stroke:{ink}}}.plot .no{{fill:none;stroke:{quiet};stroke-width:1}}\
-         .plot .hollow{{fill:{paper}}}"
+         .plot .hollow{{fill:{paper}}}\
+         .plot .halo{{stroke:{paper};stroke-width:3;stroke-linejoin:round;paint-order:stroke}}"
     );
     for tone in &TONES {
         let (class, colour) = (tone.0.class(), pick(tone));

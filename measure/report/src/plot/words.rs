@@ -1,12 +1,12 @@
-//! How wide words will be, without a font at hand: widths of Helvetica's letters, a little widened, as
-//! system fonts differ.
+//! How wide words will be, without a font at hand: widths of Helvetica's letters, widened, as some
+//! systems' own fonts (DejaVu Sans) are.
 
 /// The size of ordinary words.
 pub(super) const SIZE: f64 = 12.0;
 
 /// The width of words at [`SIZE`].
 pub(super) fn width(text: &str) -> f64 {
-    text.chars().map(letter).sum::<f64>() * SIZE * 1.06
+    text.chars().map(letter).sum::<f64>() * SIZE * 1.16
 }
 
 /// In parts of the font's size.

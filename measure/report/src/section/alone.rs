@@ -32,7 +32,10 @@ pub(super) fn blocks(measurement: &Measurement) -> Vec<Block> {
         return blocks;
     }
     blocks.push(picture(&pairs));
-    blocks.extend(pairs.iter().map(lists));
+    blocks.push(Block::Folded {
+        summary: "By name, pair by pair".into(),
+        blocks: pairs.iter().map(lists).collect(),
+    });
     blocks
 }
 
@@ -62,8 +65,7 @@ fn pairs(measurement: &Measurement) -> Vec<Pair<'_>> {
 
 impl Pair<'_> {
     fn title(&self) -> String {
-        let (ours, theirs) = (names::system(self.ours), names::system(self.theirs));
-        format!("{}: {ours} and {theirs}", self.workload)
+        format!("{} · {}", names::system(self.ours), names::system(self.theirs))
     }
 }
 
@@ -72,7 +74,7 @@ fn picture(pairs: &[Pair<'_>]) -> Block {
         "Functions at work, in common and alone",
         &["Workload", "Ours", "Theirs", "#Ours alone", "#Both", "#Theirs alone"],
     );
-    let mut rows = Vec::new();
+    let mut groups: Vec<(String, Vec<Side>)> = Vec::new();
     for pair in pairs {
         data.row(vec![
             Cell::code(pair.workload),
@@ -82,14 +84,19 @@ fn picture(pairs: &[Pair<'_>]) -> Block {
             number::size(pair.both).into(),
             number::size(pair.theirs_alone.len()).into(),
         ]);
-        rows.push(Side {
+        let title = names::workload(pair.workload);
+        if groups.last().is_none_or(|(last, _)| last != title) {
+            groups.push((title.into(), Vec::new()));
+        }
+        let side = Side {
             label: pair.title(),
             ours_tone: Tone::of(pair.ours),
             theirs_tone: Tone::of(pair.theirs),
             ours: pair.ours_alone.len(),
             both: pair.both,
             theirs: pair.theirs_alone.len(),
-        });
+        };
+        groups.last_mut().expect("a group was just made").1.push(side);
     }
     Block::Picture(Box::new(Shown {
         id: "alone".into(),
@@ -99,7 +106,7 @@ fn picture(pairs: &[Pair<'_>]) -> Block {
              common part begins. All processes of a system, interrupts left out.",
         ),
         command: "cargo xtask measure surface".into(),
-        plot: Picture::Sides(Sides { rows }),
+        plot: Picture::Sides(Sides { groups }),
         data,
     }))
 }
@@ -113,7 +120,7 @@ fn lists(pair: &Pair<'_>) -> Block {
         }
     };
     Block::Folded {
-        summary: format!("By name, {}", pair.title()),
+        summary: format!("{}: {}", pair.workload, pair.title()),
         blocks: vec![Block::List(vec![
             list("Ours alone", &pair.ours_alone),
             list("Theirs alone", &pair.theirs_alone),

@@ -65,19 +65,29 @@ fn missing_runs(measurement: &Measurement, workloads: &[&str]) -> Vec<Block> {
     grouped(items)
 }
 
-/// One line for each system and reason, with all workloads of it.
+/// Systems, each with its workloads.
+type Systems<'a> = Vec<(&'a str, Vec<&'a str>)>;
+
+/// For each reason the systems, each with its workloads.
 fn grouped(items: Vec<(&str, &str, String)>) -> Vec<Block> {
-    let mut lines: Vec<(&str, Vec<&str>, String)> = Vec::new();
+    let mut reasons: Vec<(String, Systems<'_>)> = Vec::new();
     for (system, workload, why) in items {
-        match lines.iter_mut().find(|line| line.0 == system && line.2 == why) {
-            Some(line) => line.1.push(workload),
-            None => lines.push((system, vec![workload], why)),
+        let at = reasons.iter().position(|(reason, _)| *reason == why).unwrap_or_else(|| {
+            reasons.push((why, Vec::new()));
+            reasons.len() - 1
+        });
+        let systems = &mut reasons[at].1;
+        match systems.iter_mut().find(|(name, _)| *name == system) {
+            Some((_, workloads)) => workloads.push(workload),
+            None => systems.push((system, vec![workload])),
         }
     }
-    lines
-        .into_iter()
-        .map(|(system, workloads, why)| {
-            missing(&format!("{system} ({})", workloads.join(", ")), &why)
-        })
-        .collect()
+    let line = |(why, systems): (String, Systems<'_>)| {
+        let systems = systems.into_iter();
+        let systems: Vec<String> = systems
+            .map(|(system, workloads)| format!("{system} ({})", workloads.join(", ")))
+            .collect();
+        missing(&systems.join("; "), &why)
+    };
+    reasons.into_iter().map(line).collect()
 }

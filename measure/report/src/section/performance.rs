@@ -1,13 +1,18 @@
 //! Figures of speed, starts and memory, whatever they are: of each its samples' median and spread.
 
+use std::collections::BTreeSet;
+
 use crate::document::{Block, Cell, Shown, Table, Text};
 use crate::escape;
 use crate::figure::{Better, Figure, Point, Series, Summary};
 use crate::measurement::Measurement;
-use crate::names::Tone;
+use crate::names::{self, Tone};
 use crate::number;
 use crate::plot::lines::is_wide;
 use crate::plot::{Bars, Dot, Group, Line, Lines, Picture, Row, Spread};
+
+/// Kinds of figures in order: the first word of their names.
+const KINDS: [&str; 7] = ["http", "kv", "udp", "block", "start", "memory", "density"];
 
 /// More samples than these are not drawn each.
 const DRAWN: usize = 40;
@@ -23,8 +28,18 @@ pub(super) fn blocks(measurement: &Measurement) -> Vec<Block> {
         let why = why.map_or("there are no results of these", String::as_str);
         blocks.push(super::missing("speed, starts and memory", why));
     }
-    for figure in &measurement.figures {
-        blocks.push(picture(figure));
+    let mut figures: Vec<&Figure> = measurement.figures.iter().collect();
+    figures.sort_by_key(|figure| {
+        let kind = figure.id.split('-').next().unwrap_or_default();
+        (names::rank(&KINDS, kind), &figure.id)
+    });
+    let mut seen = BTreeSet::new();
+    for (at, figure) in figures.into_iter().enumerate() {
+        let mut id = format!("figure-{}", escape::slug(&figure.id));
+        if !seen.insert(id.clone()) {
+            id = format!("{id}-again-{at}");
+        }
+        blocks.push(picture(figure, id));
         let targets = figure.targets.iter().map(|target| format!("Target: {target}"));
         let notes: Vec<Text> =
             targets.chain(figure.notes.iter().cloned()).map(Text::plain_of).collect();
@@ -35,7 +50,7 @@ pub(super) fn blocks(measurement: &Measurement) -> Vec<Block> {
     blocks
 }
 
-fn picture(figure: &Figure) -> Block {
+fn picture(figure: &Figure, id: String) -> Block {
     let better = match figure.better {
         Better::Lower => "less is better",
         Better::Higher => "more is better",
@@ -44,10 +59,14 @@ fn picture(figure: &Figure) -> Block {
         Some(x) => lines(figure, x),
         None => bars(figure),
     };
+    let scales = match &plot {
+        Picture::Bars(bars) if bars.apart => " Each group has a scale of its own.",
+        _ => "",
+    };
     Block::Picture(Box::new(Shown {
-        id: format!("figure-{}", escape::slug(&figure.id)),
+        id,
         title: figure.title.clone(),
-        caption: Text::plain_of(format!("In {}; {better}.", figure.unit)),
+        caption: Text::plain_of(format!("In {}; {better}.{scales}", figure.unit)),
         command: figure.command.clone(),
         plot,
         data: table(figure),
@@ -112,7 +131,10 @@ fn bars(figure: &Figure) -> Picture {
             None => groups.push(Group { title, rows: vec![row] }),
         }
     }
-    Picture::Bars(Bars { groups })
+    let longest =
+        groups.iter().map(|group| group.rows.iter().map(|row| row.value).fold(0.0, f64::max));
+    let apart = is_wide(longest, 4.0);
+    Picture::Bars(Bars { groups, apart })
 }
 
 fn lines(figure: &Figure, x: &str) -> Picture {

@@ -80,7 +80,8 @@ fn picture(measurement: &Measurement) -> Option<Block> {
                 });
             }
         }
-        if !rows.is_empty() {
+        // Policies differ little between workloads: the table has them all.
+        if groups.is_empty() && !rows.is_empty() {
             groups.push(Group { title: names::workload(workload).into(), rows });
         }
     }
@@ -91,9 +92,12 @@ fn picture(measurement: &Measurement) -> Option<Block> {
     Some(Block::Picture(Box::new(Shown {
         id: "permitted".into(),
         title: "System calls that are permitted".into(),
-        caption: Text::of("Each role of each system; without a filter, all of the kernel's."),
+        caption: Text::of(
+            "Each role of each system under one workload; the data has all of them. Without a \
+             filter, all of the kernel's.",
+        ),
         command: "cargo xtask measure syscalls".into(),
-        plot: Picture::Bars(Bars { groups }),
+        plot: Picture::Bars(Bars { groups, apart: false }),
         data,
     })))
 }

@@ -5,7 +5,7 @@ use crate::measurement::Measurement;
 use crate::names::{self, Tone};
 use crate::number;
 use crate::plot::{Bars, Group, Picture, Row};
-use crate::target::{Target, Unit, targets};
+use crate::target::{Target, Unit, Way, targets};
 use crate::view;
 
 pub(super) fn blocks(measurement: &Measurement) -> Vec<Block> {
@@ -21,7 +21,7 @@ fn verdict(targets: &[Target]) -> Text {
     let count = |wanted| targets.iter().filter(|target| target.is_met() == wanted).count();
     let (met, missed, unknown) = (count(Some(true)), count(Some(false)), count(None));
     Text::default()
-        .strong(format!("{met} of {} targets are met, {missed} missed", targets.len()))
+        .strong(format!("{met} of {} targets are met, {missed} are missed", targets.len()))
         .then(&match unknown {
             0 => ".".to_string(),
             unknown => format!(", and {unknown} could not be told, as something was not measured."),
@@ -72,16 +72,18 @@ fn picture(measurement: &Measurement) -> Option<Block> {
              `all` has the gateway and the supervisor in it.",
         ),
         command: "cargo xtask measure surface".into(),
-        plot: Picture::Bars(Bars { groups: vec![Group { title: String::new(), rows }] }),
+        plot: Picture::Bars(Bars {
+            groups: vec![Group { title: String::new(), rows }],
+            apart: false,
+        }),
         data,
     })))
 }
 
 fn table(targets: &[Target]) -> Table {
-    let mut table =
-        Table::new("Targets, at work unless said", &["What", "#Target", "#Measured", "Result"]);
+    let mut table = Table::new("Targets, at work unless said", &["Target", "#Measured", "Result"]);
     for target in targets {
-        let mut cells = vec![target.title.as_str().into(), limit(target).into()];
+        let mut cells = vec![target.title.as_str().into()];
         match &target.measured {
             Ok(measured) => {
                 cells.push(value(target.unit, *measured).into());
@@ -95,11 +97,6 @@ fn table(targets: &[Target]) -> Table {
         table.row(cells);
     }
     table
-}
-
-fn limit(target: &Target) -> String {
-    let sign = if target.unit == Unit::Fewer { "≥" } else { "≤" };
-    format!("{sign} {}", value(target.unit, target.limit))
 }
 
 fn value(unit: Unit, value: f64) -> String {
@@ -126,10 +123,17 @@ fn result(target: &Target, measured: f64) -> Cell {
     }
 }
 
+/// The functions in the way, once for all targets that have the same.
 fn in_the_way(targets: &[Target]) -> Vec<Block> {
-    let missed = targets.iter().filter(|target| target.is_met() == Some(false));
-    let blocks = missed.map(|target| {
-        let items = target.way.iter().map(|way| {
+    let mut groups: Vec<(Vec<&str>, &[Way])> = Vec::new();
+    for target in targets.iter().filter(|target| target.is_met() == Some(false)) {
+        match groups.iter_mut().find(|(_, way)| *way == target.way) {
+            Some((titles, _)) => titles.push(&target.title),
+            None => groups.push((vec![&target.title], &target.way)),
+        }
+    }
+    let blocks = groups.into_iter().map(|(titles, way)| {
+        let items = way.iter().map(|way| {
             let text = Text::default().code(way.call.as_str());
             match way.functions.len() {
                 0 => text,
@@ -139,7 +143,7 @@ fn in_the_way(targets: &[Target]) -> Vec<Block> {
             }
         });
         Block::Folded {
-            summary: format!("In the way of: {}", target.title),
+            summary: format!("In the way, by system call: {}", titles.join("; ")),
             blocks: vec![Block::List(items.collect())],
         }
     });

@@ -26,6 +26,7 @@ pub(super) fn steady(measurement: &Measurement) -> Vec<Block> {
     let measured: Vec<&str> =
         names::WORKLOADS.into_iter().filter(|workload| names::has_steady_state(workload)).collect();
     blocks.extend(phase.blocks(measurement));
+    blocks.extend(by_role(measurement, "steady"));
     blocks.extend(super::missing_runs(measurement, &measured));
     blocks
 }
@@ -33,8 +34,8 @@ pub(super) fn steady(measurement: &Measurement) -> Vec<Block> {
 pub(super) fn start(measurement: &Measurement) -> Vec<Block> {
     let mut blocks = vec![Block::Paragraph(Text::of(
         "Before it can be confined, a process is made: `execve`, memory, files, devices, and the \
-         filter itself. That is done once, by code that has not seen a request yet. An end, \
-         `exit_group` alone, takes apart what was there.",
+         filter itself. That is done once, by code that has not seen a request yet; the data has it \
+         as the role `launch`. An end, `exit_group` alone, takes apart what was there.",
     ))];
     let start = Phase {
         id: "start",
@@ -68,11 +69,15 @@ impl Phase<'_> {
     fn blocks(&self, measurement: &Measurement) -> Vec<Block> {
         let mut data = Table::new(
             self.title,
-            &["Workload", "System", "#Any repeat", "#Every repeat", "#With interrupts", "#Repeats"],
-        );
-        let mut roles = Table::new(
-            format!("{}, by role", self.title),
-            &["Workload", "System", "Role", "#Processes", "#Functions", "#With interrupts"],
+            &[
+                "Workload",
+                "System",
+                "#Any repeat",
+                "#Every repeat",
+                "#With interrupts",
+                "#Repeats",
+                "By role",
+            ],
         );
         let mut groups = Vec::new();
         for workload in view::workloads(measurement) {
@@ -86,8 +91,8 @@ impl Phase<'_> {
                     number::size(surface.intersection.len()).into(),
                     number::size(surface.unfiltered.len()).into(),
                     number::size(surface.repeats).into(),
+                    roles(run, self.name).into(),
                 ]);
-                self.roles(run, &mut roles);
                 rows.push(Row {
                     label: names::system(&run.system).into(),
                     tone: Tone::of(&run.system),
@@ -105,39 +110,53 @@ impl Phase<'_> {
         if groups.is_empty() {
             return vec![super::missing(self.title, "no run has this phase")];
         }
-        let mut blocks = vec![Block::Picture(Box::new(Shown {
+        vec![Block::Picture(Box::new(Shown {
             id: self.id.into(),
             title: self.title.into(),
             caption: Text::of(self.caption),
             command: COMMAND.into(),
-            plot: Picture::Bars(Bars { groups }),
+            plot: Picture::Bars(Bars { groups, apart: false }),
             data,
-        }))];
-        if !roles.rows.is_empty() {
-            blocks.push(Block::Table(roles));
-        }
-        blocks
+        }))]
     }
+}
 
-    /// A run's roles, if it has several.
-    fn roles(&self, run: &Run, table: &mut Table) {
-        let roles = view::role_names(run, self.name);
-        if roles.len() < 2 {
-            return;
-        }
-        for role in roles {
-            let Some(surface) = view::surface(run, self.name, Some(role)) else { continue };
-            let phases = view::phases(run, self.name);
-            let processes = phases.iter().filter_map(|phase| phase.roles.get(role));
-            let most = processes.map(|role| role.processes).max().unwrap_or(0);
-            table.row(vec![
-                Cell::code(run.workload.as_str()),
-                names::system(&run.system).into(),
-                role.into(),
-                number::count(most.into()).into(),
-                number::size(surface.union.len()).into(),
-                number::size(surface.unfiltered.len()).into(),
-            ]);
+/// The functions of each role, in words: `guest 96, gateway 201`.
+fn roles(run: &Run, phase: &str) -> String {
+    let roles = view::role_names(run, phase).into_iter().filter_map(|role| {
+        let surface = view::surface(run, phase, Some(role))?;
+        let most = view::phases(run, phase)
+            .into_iter()
+            .filter_map(|phase| phase.roles.get(role))
+            .map(|role| role.processes)
+            .max()?;
+        let processes = match most {
+            0 | 1 => String::new(),
+            most => format!(" ({} processes)", number::count(most.into())),
+        };
+        Some(format!("{role} {}{processes}", number::size(surface.union.len())))
+    });
+    roles.collect::<Vec<_>>().join(", ")
+}
+
+/// The systems of several roles, apart.
+fn by_role(measurement: &Measurement, phase: &str) -> Option<Block> {
+    let mut table = Table::new(
+        "Functions at work by role; what two roles reach counts for each",
+        &["Workload", "System", "By role", "#Together"],
+    );
+    for workload in view::workloads(measurement) {
+        for run in view::of_workload(measurement, workload) {
+            let Some(surface) = view::surface(run, phase, None) else { continue };
+            if view::role_names(run, phase).len() > 1 {
+                table.row(vec![
+                    Cell::code(workload),
+                    names::system(&run.system).into(),
+                    roles(run, phase).into(),
+                    number::size(surface.union.len()).into(),
+                ]);
+            }
         }
     }
+    (!table.rows.is_empty()).then_some(Block::Table(table))
 }

@@ -116,7 +116,7 @@ fn picture(measurement: &Measurement, code: &KernelCode, measure: Measure) -> Op
             "Sum over the functions that a system reaches at work, interrupts left out.",
         ),
         command: "cargo xtask measure surface".into(),
-        plot: Picture::Bars(Bars { groups }),
+        plot: Picture::Bars(Bars { groups, apart: false }),
         data,
     })))
 }
@@ -180,7 +180,7 @@ fn table(
             number::count(code.bytes.into()).into(),
         ];
         row.extend(runs.iter().map(|(_, functions)| match functions.contains(name) {
-            true => Cell::from("● yes"),
+            true => Cell::from("yes"),
             false => Cell::absent(),
         }));
         table.row(row);

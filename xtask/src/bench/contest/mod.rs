@@ -15,7 +15,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
 pub(super) use report::{answer_heads, answer_row, machine_line};
-pub(super) use sample::{Sample, warm_up};
+pub(crate) use sample::Sample;
+pub(super) use sample::warm_up;
 
 use super::lab::{CallCounter, Lab, Program};
 use super::stats::Summary;
@@ -150,6 +151,37 @@ pub(super) struct Results<C: Contest> {
     counter: Option<CallCounter>,
 }
 
+/// What a contest has come to, in words and numbers that mean the same in all of them.
+pub(crate) struct Trials {
+    /// Row by row.
+    pub(crate) trials: Vec<Trial>,
+    /// Who was left out or failed, and whether the machine was quiet.
+    pub(crate) remarks: Vec<String>,
+}
+
+/// What one server did in one row.
+pub(crate) struct Trial {
+    /// The row's name.
+    pub(crate) row: String,
+    /// The server's name.
+    pub(crate) candidate: String,
+    /// Each round.
+    pub(crate) samples: Vec<Sample>,
+}
+
+impl<C: Contest> Results<C> {
+    /// Without what is particular to this contest.
+    pub(super) fn into_trials(self) -> Trials {
+        let remarks = self.troubles();
+        let trial = |cell: Cell<C>| Trial {
+            row: cell.row.to_string(),
+            candidate: C::name(cell.candidate),
+            samples: cell.samples,
+        };
+        Trials { trials: self.cells.into_iter().map(trial).collect(), remarks }
+    }
+}
+
 /// Those of the candidates that work here, and in words why others do not.
 ///
 /// # Errors
@@ -169,14 +201,14 @@ pub(super) fn choose<C: Contest>(
     Ok((chosen, left_out))
 }
 
-/// Holds it: all rows with all candidates that work here.
+/// Holds it: all rows with all candidates that work here. System calls are counted if there is a way.
 pub(super) fn hold<C: Contest>(
     contest: &C,
     ours: &Workspace,
     rows: &[C::Row],
     (candidates, left_out): (Vec<C::Candidate>, Vec<String>),
+    counter: Option<CallCounter>,
 ) -> Results<C> {
-    let counter = CallCounter::find();
     let about = machine::describe(&ours.root);
     let mut results = Results { cells: Vec::new(), about, left_out, counter };
     for &row in rows {

@@ -65,13 +65,19 @@ pub(crate) fn machine_line<C: Contest>(results: &Results<C>) -> String {
 impl<C: Contest> Results<C> {
     /// What was left out or failed, how system calls were counted, and whether the machine was quiet.
     pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut lines = self.troubles();
+        let counter = self.counter.as_ref().map_or("not counted", CallCounter::name);
+        lines.push(format!("system calls: {counter}"));
+        lines
+    }
+
+    /// What was left out or failed, and whether the machine was quiet.
+    pub(super) fn troubles(&self) -> Vec<String> {
         let mut lines = self.left_out.clone();
         lines.extend(self.cells.iter().filter_map(|cell| {
             let reason = cell.failure.as_ref()?;
             Some(format!("{}, {}: {reason}", cell.row, C::name(cell.candidate)))
         }));
-        let counter = self.counter.as_ref().map_or("not counted", CallCounter::name);
-        lines.push(format!("system calls: {counter}"));
         let samples = self.cells.iter().flat_map(|cell| &cell.samples);
         let others = samples.map(|sample| sample.clocks.others_percent(sample.elapsed_ns));
         lines.extend(meter::unrest(others.collect()));

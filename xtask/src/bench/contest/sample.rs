@@ -83,6 +83,22 @@ impl Sample {
         })
     }
 
+    /// What was only counted, without a client.
+    pub(crate) fn of_counts(amount: u64, elapsed_ns: u64, clocks: Reading) -> Self {
+        Self {
+            amount,
+            amount_in_all: amount,
+            elapsed_ns,
+            p50_ns: 0,
+            p99_ns: 0,
+            max_ns: 0,
+            failed: 0,
+            drops: 0,
+            clocks,
+            detail: Value::Null,
+        }
+    }
+
     /// Answers a second.
     pub(crate) fn rate(&self) -> u64 {
         let rate = u128::from(self.amount) * 1_000_000_000 / u128::from(self.elapsed_ns.max(1));

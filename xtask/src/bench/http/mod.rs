@@ -15,16 +15,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::contest::{self, Cell, Contest, Sample, Turn};
+use super::contest::{self, Cell, Contest, Sample, Trials, Turn};
 use super::guest::Wire;
-use super::lab::Lab;
+use super::lab::{CallCounter, Lab};
 use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use client::Client;
+pub(super) use nginx::{prepare_at as nginx_words, program as nginx_program};
 use row::{Load, Row};
 pub(crate) use server::page;
 use server::{Builds, Candidate, Server};
@@ -35,10 +36,11 @@ Usage: cargo xtask bench http [OPTION...]
 Our web server and nginx, each with a page of 1 KiB, under the same load from the same client, in
 turns. It makes network namespaces of its own, for which it needs root, and leaves none.
 
-  --candidates LIST  which servers, of tap, ring, user, nginx: httpd on a TAP interface, on a TAP
-                     interface behind the gateway's ring, behind the user-mode gateway, and nginx.
-                     tap,nginx if nothing is said; --server ours and --server nginx are short for
-                     tap and nginx alone
+  --candidates LIST  which servers, of tap, ring, user, nginx, runc, runsc: httpd on a TAP
+                     interface, on a TAP interface behind the gateway's ring, behind the user-mode
+                     gateway, nginx, and nginx in a container of runc or gVisor. tap,nginx if
+                     nothing is said; --server ours and --server nginx are short for tap and nginx
+                     alone
   --rows LIST        which loads: keep-N for N connections that stay, short-N for a connection a
                      request, rate-N for half of what the slower server does with N connections.
                      keep-1,keep-64,keep-1000,keep-10000,short-64,rate-64 if nothing is said
@@ -51,7 +53,7 @@ turns. It makes network namespaces of its own, for which it needs root, and leav
   --json FILE        where the samples go, target/bench/http.json if nothing is said";
 
 /// What a Linux that nobody has set up uses.
-const CONGESTION: &str = "cubic";
+pub(super) const CONGESTION: &str = "cubic";
 const ROUNDS: u64 = 5;
 const ROUNDS_MAX: u64 = 1000;
 const SECONDS: u64 = 5;
@@ -138,18 +140,29 @@ impl Options {
 pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let Some(options) = Options::parse(words)? else { return Ok(explain(USAGE)) };
     let ours = Workspace::ours()?;
-    let lab = Lab::new(&ours, CONGESTION)?;
     let folder = folder(&ours)?;
-    let builds = Builds::make(&ours, &folder, options.memory_mb)?;
-    let bench = Bench { options, lab, builds };
+    let bench = Bench::prepare(options, &ours, &folder)?;
     let candidates = contest::choose(&bench, &bench.options.candidates)?;
 
     eprintln!("about {} s", bench.options.estimate().as_secs());
-    let results = contest::hold(&bench, &ours, &bench.options.rows, candidates);
+    let results =
+        contest::hold(&bench, &ours, &bench.options.rows, candidates, CallCounter::find());
     print!("{}", report::in_words(&bench, &results));
     let path = bench.options.json.clone().unwrap_or_else(|| folder.join("http.json"));
     save(&report::to_json(&bench, &results), &path)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same with these words, for a report; system calls are not counted.
+///
+/// # Errors
+/// As [`main`].
+pub(crate) fn trials(words: &[&str]) -> Result<Trials> {
+    let options = Options::parse(&mut Parser::from_args(words))?.context("help")?;
+    let ours = Workspace::ours()?;
+    let bench = Bench::prepare(options, &ours, &folder(&ours)?)?;
+    let candidates = contest::choose(&bench, &bench.options.candidates)?;
+    Ok(contest::hold(&bench, &ours, &bench.options.rows, candidates, None).into_trials())
 }
 
 /// A bench on its way.
@@ -158,6 +171,14 @@ struct Bench {
     options: Options,
     lab: Lab,
     builds: Builds,
+}
+
+impl Bench {
+    fn prepare(options: Options, ours: &Workspace, folder: &Path) -> Result<Self> {
+        let lab = Lab::new(ours, CONGESTION)?;
+        let builds = Builds::make(ours, &lab, folder, (&options.candidates, options.memory_mb))?;
+        Ok(Self { options, lab, builds })
+    }
 }
 
 impl Contest for Bench {

@@ -8,8 +8,10 @@ use std::process::Command;
 use anyhow::{Context, Result};
 
 use super::nginx;
+use crate::bench::contained::{self, Harbour, KINDS, Made, Mooring};
 use crate::bench::guest::{Guest, Wire};
 use crate::bench::lab::{Lab, Program};
+use crate::bench::oci::Kind;
 use crate::packages::Workspace;
 use crate::{image, run};
 
@@ -25,11 +27,14 @@ pub(super) enum Candidate {
     Httpd(Wire),
     /// nginx.
     Nginx,
+    /// nginx in a container.
+    Contained(Kind),
 }
 
 impl Candidate {
     fn all() -> impl Iterator<Item = Self> {
-        Wire::ALL.map(Self::Httpd).into_iter().chain([Self::Nginx])
+        let others = [Self::Nginx].into_iter().chain(KINDS.map(Self::Contained));
+        Wire::ALL.map(Self::Httpd).into_iter().chain(others)
     }
 
     /// By its name.
@@ -46,6 +51,7 @@ impl Candidate {
         match self {
             Self::Httpd(wire) => wire.word(),
             Self::Nginx => "nginx",
+            Self::Contained(kind) => kind.name(),
         }
     }
 
@@ -54,6 +60,7 @@ impl Candidate {
         match self {
             Self::Httpd(wire) => format!("httpd, {}", wire.name()),
             Self::Nginx => "nginx, veth".into(),
+            Self::Contained(kind) => format!("nginx in {}", kind.name()),
         }
     }
 }
@@ -64,6 +71,8 @@ pub(super) struct Server {
     /// Where clients find it.
     pub(super) address: SocketAddrV4,
     program: Program,
+    /// Behind the program, as it is dropped later.
+    _mooring: Option<Mooring>,
 }
 
 impl AsMut<Program> for Server {
@@ -79,14 +88,22 @@ pub(super) struct Builds {
     pub(super) folder: PathBuf,
     guest: Guest,
     site: PathBuf,
+    containers: Vec<(Kind, Made)>,
+    /// Behind the containers, as it is dropped later.
+    _harbour: Option<Harbour>,
 }
 
 impl Builds {
-    /// Builds our server and makes the page.
+    /// Builds our server, makes the page, and puts nginx into a root where it is asked for in containers.
     ///
     /// # Errors
     /// If something does not build.
-    pub(super) fn make(ours: &Workspace, folder: &Path, memory_mb: u64) -> Result<Self> {
+    pub(super) fn make(
+        ours: &Workspace,
+        lab: &Lab,
+        folder: &Path,
+        (candidates, memory_mb): (&[Candidate], u64),
+    ) -> Result<Self> {
         let mut guest = Guest::build(ours, APP, memory_mb)?;
         let (site, image) = (folder.join("page"), folder.join("page.img"));
         fs::create_dir_all(&site).with_context(|| site.display().to_string())?;
@@ -94,7 +111,19 @@ impl Builds {
         image::refresh(&site, &image)?;
         guest.ports.push(PORT);
         guest.options.push(format!("--block:site={}", image.display()));
-        Ok(Self { folder: folder.to_owned(), guest, site })
+        let kinds =
+            KINDS.into_iter().filter(|&kind| candidates.contains(&Candidate::Contained(kind)));
+        let kinds: Vec<_> = kinds.collect();
+        let harbour = if kinds.is_empty() { None } else { Some(Harbour::new(folder)?) };
+        let containers = harbour.iter().flat_map(|harbour| {
+            kinds.iter().zip(0..).map(|(&kind, number)| {
+                let made = nginx::contents(harbour, &site)
+                    .and_then(|contents| harbour.contained(lab, kind, contents, number));
+                (kind, made.map_err(|reason| format!("{reason:#}")))
+            })
+        });
+        let containers = containers.collect();
+        Ok(Self { folder: folder.to_owned(), guest, site, containers, _harbour: harbour })
     }
 
     /// Starts one and waits until it answers.
@@ -103,7 +132,14 @@ impl Builds {
     /// If it does not.
     pub(super) fn start(&self, lab: &Lab, candidate: Candidate) -> Result<Server> {
         let segment = lab.segment();
+        let mut mooring = None;
         let (command, address) = match candidate {
+            Candidate::Contained(kind) => {
+                let contained = contained::of(&self.containers, kind)?;
+                let (command, kept) = contained.command(lab)?;
+                mooring = Some(kept);
+                (command, contained.address(nginx::PORT))
+            }
             Candidate::Nginx => (self.nginx(lab)?, SocketAddrV4::new(segment.server, nginx::PORT)),
             Candidate::Httpd(wire) => {
                 (self.guest.command(lab, &segment, wire), wire.address(&segment, PORT))
@@ -113,7 +149,7 @@ impl Builds {
         let mut program = Program::start(&candidate.name(), command, &log)?;
         let ask = || run::ask(SocketAddr::V4(address), "/").unwrap_or(false);
         program.wait_until(|| lab.client.within(ask).unwrap_or(false))?;
-        Ok(Server { address, program })
+        Ok(Server { address, program, _mooring: mooring })
     }
 
     fn nginx(&self, lab: &Lab) -> Result<Command> {

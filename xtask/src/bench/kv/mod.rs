@@ -21,14 +21,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 
-use super::contest::{self, Cell, Contest, Sample, Turn};
+use super::contest::{self, Cell, Contest, Sample, Trials, Turn};
 use super::guest::Wire;
-use super::lab::Lab;
+use super::lab::{CallCounter, Lab};
 use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
 use client::{Client, Keys};
 use memory::Memory;
+pub(super) use redis::{program as redis_program, words_on_loopback as redis_words};
 use report::Report;
 use row::{Pace, Row};
 use server::{Builds, Candidate, Server, Storage};
@@ -40,8 +41,9 @@ Usage: cargo xtask bench kv [OPTION...]
 Our key-value store and Redis, a process each, under the same load from the same client, in turns.
 It makes network namespaces of its own, for which it needs root, and leaves none.
 
-  --candidates LIST  which stores, of tap, ring, user, redis: kv on a TAP interface, on a TAP
-                     interface behind the gateway's ring, behind the user-mode gateway, and Redis.
+  --candidates LIST  which stores, of tap, ring, user, redis, runc, runsc: kv on a TAP interface, on
+                     a TAP interface behind the gateway's ring, behind the user-mode gateway, Redis,
+                     and Redis in a container of runc or gVisor, which keeps nothing on a disk.
                      tap,redis if nothing is said
   --rows LIST        which loads: [rate-|sync-]COMMAND-N[-pDEPTH][-kKEYS], where COMMAND is get, set,
                      incr, lpush, or mixed (one set for nine gets); N connections, each with DEPTH
@@ -214,17 +216,15 @@ fn size(text: &str) -> Result<u64> {
 pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let Some(options) = Options::parse(words)? else { return Ok(explain(USAGE)) };
     let ours = Workspace::ours()?;
-    let lab = Lab::new(&ours, CONGESTION)?;
     let folder = folder(&ours)?;
-    let builds = Builds::make(&ours, &folder, options.memory_mb, &options.candidates);
-    let bench = Bench { options, lab, builds };
+    let bench = Bench::prepare(options, &ours, &folder)?;
     let (candidates, left_out) = contest::choose(&bench, &bench.options.candidates)?;
 
     eprintln!("the loads take about {} s", bench.options.estimate().as_secs());
     let has = |item| bench.options.items.contains(&item);
     let filling = bench.options.filling();
     let chosen = (candidates.clone(), left_out);
-    let results = contest::hold(&bench, &ours, &bench.options.rows(), chosen);
+    let results = contest::hold(&bench, &ours, &bench.options.rows(), chosen, CallCounter::find());
     let report = Report {
         bench: &bench,
         results: &results,
@@ -238,12 +238,34 @@ pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// The loads with these words, for a report; system calls are not counted.
+///
+/// # Errors
+/// As [`main`].
+pub(crate) fn trials(words: &[&str]) -> Result<Trials> {
+    let options = Options::parse(&mut Parser::from_args(words))?.context("help")?;
+    let ours = Workspace::ours()?;
+    let bench = Bench::prepare(options, &ours, &folder(&ours)?)?;
+    let candidates = contest::choose(&bench, &bench.options.candidates)?;
+    let results = contest::hold(&bench, &ours, &bench.options.rows(), candidates, None);
+    bench.builds.clean_up();
+    Ok(results.into_trials())
+}
+
 /// A bench on its way.
 #[derive(Debug)]
 struct Bench {
     options: Options,
     lab: Lab,
     builds: Builds,
+}
+
+impl Bench {
+    fn prepare(options: Options, ours: &Workspace, folder: &Path) -> Result<Self> {
+        let lab = Lab::new(ours, CONGESTION)?;
+        let builds = Builds::make(ours, &lab, folder, (&options.candidates, options.memory_mb))?;
+        Ok(Self { options, lab, builds })
+    }
 }
 
 impl Contest for Bench {

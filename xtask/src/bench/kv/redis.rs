@@ -8,13 +8,33 @@ use anyhow::{Context, Result};
 
 use super::server::Storage;
 use crate::bench::candidate::on_path;
+use crate::bench::contained::Harbour;
+use crate::bench::oci::Contents;
 
 /// Its program.
 ///
 /// # Errors
 /// If it is not there.
-pub(super) fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     on_path("redis-server").context("redis-server is not on PATH; Debian has it in redis-server")
+}
+
+/// What runs in a container: the same, which keeps nothing.
+///
+/// # Errors
+/// If it is not there, or cannot be copied.
+pub(super) fn contents(harbour: &Harbour, port: u16) -> Result<Contents> {
+    let program = program()?;
+    let root = harbour.root("redis", &program)?;
+    let words = words(Ipv4Addr::UNSPECIFIED, port, Path::new("/dev/shm"), Storage::None);
+    let mut contents = Contents::new(root, [&*program.to_string_lossy()], vec!["PATH=/"]);
+    contents.words.extend(words);
+    Ok(contents)
+}
+
+/// The words of one that keeps nothing and listens on loopback.
+pub(crate) fn words_on_loopback(port: u16, folder: &Path) -> Vec<String> {
+    words(Ipv4Addr::LOCALHOST, port, folder, Storage::None)
 }
 
 /// Its words. What it keeps is in `folder`.

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::ask::ask;
 use super::redis;
+use crate::bench::contained::{self, Harbour, KINDS, Made, Mooring};
 use crate::bench::guest::{Guest, Wire};
 use crate::bench::lab::{Lab, Program};
+use crate::bench::oci::Kind;
 use crate::packages::Workspace;
 
 const APP: &str = "kv";
@@ -27,11 +29,14 @@ pub(super) enum Candidate {
     Kv(Wire),
     /// Redis.
     Redis,
+    /// Redis in a container, which keeps nothing.
+    Contained(Kind),
 }
 
 impl Candidate {
     fn all() -> impl Iterator<Item = Self> {
-        Wire::ALL.map(Self::Kv).into_iter().chain([Self::Redis])
+        let others = [Self::Redis].into_iter().chain(KINDS.map(Self::Contained));
+        Wire::ALL.map(Self::Kv).into_iter().chain(others)
     }
 
     /// By its name.
@@ -48,6 +53,7 @@ impl Candidate {
         match self {
             Self::Kv(wire) => wire.word(),
             Self::Redis => "redis",
+            Self::Contained(kind) => kind.name(),
         }
     }
 
@@ -56,6 +62,7 @@ impl Candidate {
         match self {
             Self::Kv(wire) => format!("kv, {}", wire.name()),
             Self::Redis => "redis, veth".into(),
+            Self::Contained(kind) => format!("redis in {}", kind.name()),
         }
     }
 
@@ -64,6 +71,7 @@ impl Candidate {
         match self {
             Self::Kv(_) => &[Storage::Log],
             Self::Redis => &[Storage::Log, Storage::Snapshot],
+            Self::Contained(_) => &[],
         }
     }
 }
@@ -99,6 +107,8 @@ pub(super) struct Server {
     /// Where clients find it.
     pub(super) address: SocketAddrV4,
     pub(super) program: Program,
+    /// Behind the program, as it is dropped later.
+    _mooring: Option<Mooring>,
 }
 
 impl AsMut<Program> for Server {
@@ -114,16 +124,22 @@ pub(super) struct Builds {
     pub(super) folder: PathBuf,
     /// Ours, or why there is none.
     guest: Result<Guest, String>,
+    containers: Vec<(Kind, Made)>,
+    /// Behind the containers, as it is dropped later.
+    _harbour: Option<Harbour>,
 }
 
 impl Builds {
-    /// Builds our store, if it is there and asked for.
+    /// Builds our store and puts Redis into a root, where it is there and asked for.
+    ///
+    /// # Errors
+    /// If another bench has containers.
     pub(super) fn make(
         ours: &Workspace,
+        lab: &Lab,
         folder: &Path,
-        memory_mb: u64,
-        candidates: &[Candidate],
-    ) -> Self {
+        (candidates, memory_mb): (&[Candidate], u64),
+    ) -> Result<Self> {
         let wanted = candidates.iter().any(|candidate| matches!(candidate, Candidate::Kv(_)));
         let guest = match wanted {
             true => Guest::build(ours, APP, memory_mb).map_err(|error| first_line(&error)),
@@ -133,7 +149,19 @@ impl Builds {
             guest.ports.push(PORT);
             guest
         });
-        Self { folder: folder.to_owned(), guest }
+        let kinds =
+            KINDS.into_iter().filter(|&kind| candidates.contains(&Candidate::Contained(kind)));
+        let kinds: Vec<_> = kinds.collect();
+        let harbour = if kinds.is_empty() { None } else { Some(Harbour::new(folder)?) };
+        let containers = harbour.iter().flat_map(|harbour| {
+            kinds.iter().zip(0..).map(|(&kind, number)| {
+                let made = redis::contents(harbour, PORT)
+                    .and_then(|contents| harbour.contained(lab, kind, contents, number));
+                (kind, made.map_err(|reason| format!("{reason:#}")))
+            })
+        });
+        let containers = containers.collect();
+        Ok(Self { folder: folder.to_owned(), guest, containers, _harbour: harbour })
     }
 
     /// Starts a store, without keys unless what it kept is wanted, and waits until it answers.
@@ -165,7 +193,15 @@ impl Builds {
         storage: Storage,
     ) -> Result<Server> {
         let segment = lab.segment();
+        let mut mooring = None;
         let (command, address) = match candidate {
+            Candidate::Contained(kind) => {
+                ensure!(storage == Storage::None, "in a container it keeps nothing");
+                let contained = contained::of(&self.containers, kind)?;
+                let (command, kept) = contained.command(lab)?;
+                mooring = Some(kept);
+                (command, contained.address(PORT))
+            }
             Candidate::Kv(wire) => {
                 let guest = self.guest(storage, &self.place(candidate, storage))?;
                 (guest.command(lab, &segment, wire), wire.address(&segment, PORT))
@@ -181,7 +217,7 @@ impl Builds {
         };
         let log = self.folder.join(format!("kv-{}.log", candidate.word()));
         let program = Program::start(&candidate.name(), command, &log)?;
-        Ok(Server { address, program })
+        Ok(Server { address, program, _mooring: mooring })
     }
 
     fn guest(&self, storage: Storage, disk: &Path) -> Result<Guest> {
@@ -206,7 +242,7 @@ impl Builds {
         let name = format!("kv-{}-{}", candidate.word(), storage.name().replace(' ', "-"));
         match candidate {
             Candidate::Kv(_) => self.folder.join(name + ".img"),
-            Candidate::Redis => self.folder.join(name),
+            Candidate::Redis | Candidate::Contained(_) => self.folder.join(name),
         }
     }
 
@@ -214,9 +250,9 @@ impl Builds {
     fn erase(&self, candidate: Candidate, storage: Storage) -> Result<()> {
         let place = self.place(candidate, storage);
         let make = || match candidate {
-            Candidate::Kv(_) if storage == Storage::None => Ok(()),
+            Candidate::Kv(_) | Candidate::Contained(_) if storage == Storage::None => Ok(()),
             Candidate::Kv(_) => File::create(&place)?.set_len(DISK_BYTES),
-            Candidate::Redis => {
+            Candidate::Redis | Candidate::Contained(_) => {
                 if place.exists() {
                     fs::remove_dir_all(&place)?;
                 }

@@ -96,9 +96,14 @@ impl Lab {
         Ok(self.client.drops()? + self.server.drops()?)
     }
 
+    /// The servers' processor, if they have one of their own.
+    pub(crate) fn server_cpu(&self) -> Option<usize> {
+        self.cpus.map(|(server, _)| server)
+    }
+
     /// Where a server runs, in this namespace.
     pub(crate) fn server_place(&self, namespace: &Namespace) -> Place {
-        self.place(namespace, self.cpus.map(|(server, _)| server))
+        self.place(namespace, self.server_cpu())
     }
 
     /// A client with this task, behind the words of a program that watches if there are any.
@@ -114,7 +119,8 @@ impl Lab {
     }
 
     fn place(&self, namespace: &Namespace, cpu: Option<usize>) -> Place {
-        Place { network: Some(namespace.path()), cpu, files: Some(FILES), parent: None }
+        let network = Some(namespace.path());
+        Place { network, mounts: None, cpu, files: Some(FILES), parent: None }
     }
 
     /// Which processor is whose, and what the kernel does, in words.

@@ -42,6 +42,15 @@ impl Namespace {
         Ok(Self { file })
     }
 
+    /// The one that this thread is in.
+    ///
+    /// # Errors
+    /// If there is no /proc.
+    pub(crate) fn of_this_thread() -> Result<Self> {
+        let file = File::open("/proc/thread-self/ns/net").context("/proc/thread-self/ns/net")?;
+        Ok(Self { file })
+    }
+
     /// A file that stands for it, for children of this process.
     pub(crate) fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()

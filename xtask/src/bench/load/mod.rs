@@ -2,6 +2,7 @@
 //! namespace with one thread that does the work, so that what it takes is known. Clients tell their
 //! results as JSON.
 
+pub(super) mod blocks;
 pub(super) mod bulk;
 mod client;
 mod connection;

@@ -14,12 +14,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use lexopt::{Arg, Parser};
 
-use super::contest::{self, Contest, Sample, Turn};
+use super::contest::{self, Contest, Sample, Trials, Turn};
 use super::guest::Wire;
-use super::lab::{Lab, Lossy};
+use super::lab::{CallCounter, Lab, Lossy};
 use super::{folder, list, number, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
@@ -143,19 +143,29 @@ impl Options {
 pub(super) fn main(words: &mut Parser) -> Result<ExitCode> {
     let Some(options) = Options::parse(words)? else { return Ok(explain(USAGE)) };
     let ours = Workspace::ours()?;
-    let lab = Lab::new(&ours, CONGESTION)?;
-    let lossy = Lossy::new(&lab)?;
     let folder = folder(&ours)?;
-    let builds = Builds::make(&ours, &folder, options.memory_mb, options.buffer_kib)?;
-    let bench = Bench { options, lab, lossy, builds };
+    let bench = Bench::prepare(options, &ours, &folder)?;
     let candidates = contest::choose(&bench, &bench.options.candidates)?;
 
     eprintln!("about {} s", bench.options.estimate().as_secs());
-    let results = contest::hold(&bench, &ours, &bench.options.rows, candidates);
+    let results =
+        contest::hold(&bench, &ours, &bench.options.rows, candidates, CallCounter::find());
     print!("{}", report::in_words(&bench, &results));
     let path = bench.options.json.clone().unwrap_or_else(|| folder.join("net.json"));
     save(&report::to_json(&bench, &results), &path)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The same with these words, for a report; system calls are not counted.
+///
+/// # Errors
+/// As [`main`].
+pub(crate) fn trials(words: &[&str]) -> Result<Trials> {
+    let options = Options::parse(&mut Parser::from_args(words))?.context("help")?;
+    let ours = Workspace::ours()?;
+    let bench = Bench::prepare(options, &ours, &folder(&ours)?)?;
+    let candidates = contest::choose(&bench, &bench.options.candidates)?;
+    Ok(contest::hold(&bench, &ours, &bench.options.rows, candidates, None).into_trials())
 }
 
 /// A bench on its way.
@@ -165,6 +175,15 @@ struct Bench {
     lab: Lab,
     lossy: Lossy,
     builds: Builds,
+}
+
+impl Bench {
+    fn prepare(options: Options, ours: &Workspace, folder: &Path) -> Result<Self> {
+        let lab = Lab::new(ours, CONGESTION)?;
+        let lossy = Lossy::new(&lab)?;
+        let builds = Builds::make(ours, folder, options.memory_mb, options.buffer_kib)?;
+        Ok(Self { options, lab, lossy, builds })
+    }
 }
 
 impl Contest for Bench {

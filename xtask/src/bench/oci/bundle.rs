@@ -44,16 +44,30 @@ const PROCESSES_MAX: u64 = 2048;
 
 /// What runs in a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Contents {
+pub(in crate::bench) struct Contents {
     /// The folder that is the container's root.
-    pub(super) root: PathBuf,
+    pub(in crate::bench) root: PathBuf,
     /// The program in it and its arguments.
-    pub(super) words: Vec<&'static str>,
+    pub(in crate::bench) words: Vec<String>,
     /// Its environment.
-    pub(super) environment: Vec<&'static str>,
+    pub(in crate::bench) environment: Vec<&'static str>,
+    /// The processor it keeps to, if it may not have all.
+    pub(in crate::bench) cpu: Option<usize>,
+    /// Folders of the host's that it may write to, and where it finds them.
+    pub(in crate::bench) shared: Vec<(PathBuf, String)>,
 }
 
 impl Contents {
+    /// A program in this root, on any processor, with nothing of the host's.
+    pub(in crate::bench) fn new<const N: usize>(
+        root: PathBuf,
+        words: [&str; N],
+        environment: Vec<&'static str>,
+    ) -> Self {
+        let words = words.map(str::to_owned).into();
+        Self { root, words, environment, cpu: None, shared: Vec::new() }
+    }
+
     /// The smallest web server in an otherwise empty root.
     ///
     /// # Errors
@@ -65,7 +79,7 @@ impl Contents {
         let options = ["-static", "-nostdlib", "-ffreestanding", "-Os", "-s", &answer];
         let program = programs::compile(folder, "server", include_str!("server.c"), &options)?;
         fs::copy(program, root.join("server")).context("cannot fill a root")?;
-        Ok(Self { root, words: vec!["/server"], environment: vec!["PATH=/"] })
+        Ok(Self::new(root, ["/server"], vec!["PATH=/"]))
     }
 
     /// The unikernel with its site image.
@@ -79,12 +93,12 @@ impl Contents {
         }
         // As its image has it.
         let environment = vec!["PATH=/", "NABLA_MEMORY=32M", "NABLA_PUBLISH=80"];
-        Ok(Self { root, words: vec!["/httpd"], environment })
+        Ok(Self::new(root, ["/httpd"], environment))
     }
 }
 
 /// A root with nothing but mount points: what a container has left behind is removed.
-fn empty_root(folder: &Path, name: &str) -> Result<PathBuf> {
+pub(in crate::bench) fn empty_root(folder: &Path, name: &str) -> Result<PathBuf> {
     let root = folder.join("roots").join(name);
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| root.display().to_string())?;
@@ -130,7 +144,12 @@ fn in_c(text: &str) -> String {
 ///
 /// # Errors
 /// If it cannot be written.
-pub(super) fn write(bundle: &Path, id: &str, contents: &Contents, network: &Path) -> Result<()> {
+pub(in crate::bench) fn write(
+    bundle: &Path,
+    id: &str,
+    contents: &Contents,
+    network: &Path,
+) -> Result<()> {
     fs::create_dir_all(bundle).with_context(|| bundle.display().to_string())?;
     let file = bundle.join("config.json");
     let config = config(id, contents, network).to_string();
@@ -147,7 +166,7 @@ fn config(id: &str, contents: &Contents, network: &Path) -> Value {
         let options: Vec<_> = safe.iter().chain(options).collect();
         json!({ "destination": destination, "type": kind, "source": kind, "options": options })
     };
-    let mounts = [
+    let mut mounts = vec![
         mount("/proc", "proc", &[]),
         mount("/dev", "tmpfs", &["strictatime", "mode=755", "size=65536k"]),
         mount("/dev/pts", "devpts", &["newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
@@ -155,6 +174,19 @@ fn config(id: &str, contents: &Contents, network: &Path) -> Value {
         mount("/dev/mqueue", "mqueue", &[]),
         mount("/sys", "sysfs", &["ro"]),
     ];
+    let shared = contents.shared.iter().map(|(folder, place)| {
+        let options = ["rbind", "rw"];
+        json!({ "destination": place, "type": "bind", "source": folder, "options": options })
+    });
+    mounts.extend(shared);
+    let mut resources = json!({
+        "devices": [{ "allow": false, "access": "rwm" }],
+        "pids": { "limit": PROCESSES_MAX },
+    });
+    if let Some(cpu) = contents.cpu {
+        // A cgroup of processors takes back what its members were told before they came.
+        resources["cpu"] = json!({ "cpus": cpu.to_string() });
+    }
     let own = ["pid", "ipc", "uts", "mount"].map(|kind| json!({ "type": kind }));
     let network = json!({ "type": "network", "path": network });
     json!({
@@ -177,10 +209,7 @@ fn config(id: &str, contents: &Contents, network: &Path) -> Value {
         "mounts": mounts,
         "linux": {
             "cgroupsPath": format!("/{id}"),
-            "resources": {
-                "devices": [{ "allow": false, "access": "rwm" }],
-                "pids": { "limit": PROCESSES_MAX },
-            },
+            "resources": resources,
             "namespaces": own.into_iter().chain([network]).collect::<Vec<_>>(),
             "maskedPaths": MASKED,
             "readonlyPaths": READ_ONLY,
@@ -194,8 +223,9 @@ mod tests {
 
     #[test]
     fn a_config_names_what_differs() {
-        let contents =
-            Contents { root: "/roots/x".into(), words: vec!["/x", "y"], environment: vec!["A=B"] };
+        let mut contents = Contents::new("/roots/x".into(), ["/x", "y"], vec!["A=B"]);
+        contents.cpu = Some(3);
+        contents.shared = vec![("/disks".into(), "/data".into())];
         let config = config("id-7", &contents, Path::new("/proc/1/fd/9"));
         assert_eq!(config["root"], json!({ "path": "/roots/x", "readonly": true }));
         assert_eq!(config["process"]["args"], json!(["/x", "y"]));
@@ -204,6 +234,8 @@ mod tests {
         let namespaces = config["linux"]["namespaces"].as_array().unwrap();
         let network = json!({ "type": "network", "path": "/proc/1/fd/9" });
         assert_eq!((namespaces.len(), &namespaces[4]), (5, &network));
+        assert_eq!(config["linux"]["resources"]["cpu"], json!({ "cpus": "3" }));
+        assert_eq!(config["mounts"][6]["source"], "/disks");
         let dev = &config["mounts"][1];
         assert_eq!(dev["options"], json!(["nosuid", "strictatime", "mode=755", "size=65536k"]));
         assert_eq!(config["mounts"][5]["options"], json!(["nosuid", "noexec", "nodev", "ro"]));

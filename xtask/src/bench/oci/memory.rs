@@ -42,7 +42,7 @@ impl Memory {
         runtime: &Runtime,
         containers: u8,
     ) -> Result<Self> {
-        let wires = (1..=containers).map(|number| network.wire(number));
+        let wires = (1..=u16::from(containers)).map(|number| network.wire(number));
         let wires: Vec<_> = wires.collect::<Result<_>>()?;
         thread::sleep(SETTLING);
         let before = machine::memory_bytes("MemAvailable")?;

@@ -3,6 +3,7 @@
 
 mod bundle;
 mod cgroup;
+mod crowd;
 mod memory;
 mod network;
 mod report;
@@ -23,11 +24,15 @@ use super::candidate::on_path;
 use super::{folder, list, machine, number, rounds, save};
 use crate::packages::Workspace;
 use crate::{explain, unexpected};
+pub(super) use bundle::{Contents, empty_root, write as write_bundle};
+pub(super) use crowd::Crowd;
 use memory::Memory;
-use network::Network;
+pub(super) use network::{Network, Wire, answers};
 use report::{Life, Measured, Results};
-use runtime::{Kind, Runtime};
-use stage::{Manner, Stage, State};
+pub(super) use runtime::{Kind, Runtime};
+use stage::Manner;
+pub(super) use stage::{ID_PREFIX, Stage, State, family, force};
+pub(super) use view::View;
 
 const USAGE: &str = "\
 Usage: cargo xtask bench oci [OPTION...]
@@ -55,7 +60,7 @@ const STATE: &str = "/run/nabla-bench-oci";
 /// After a container the kernel removes its namespaces, which nobody waits for.
 const SETTLING: Duration = Duration::from_millis(100);
 /// The number of the network of a container that is alone.
-const ALONE: u8 = 0;
+const ALONE: u16 = 0;
 
 /// What is measured how.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ const ATTEMPT_SHARE: u32 = 10;
 
 /// Where clients are.
 #[derive(Debug)]
-pub(super) struct Network {
+pub(in crate::bench) struct Network {
     client: Namespace,
     launcher: Launcher,
 }
@@ -37,7 +37,7 @@ impl Network {
     ///
     /// # Errors
     /// If this user may not.
-    pub(super) fn enter() -> Result<Self> {
+    pub(in crate::bench) fn enter() -> Result<Self> {
         let program = std::env::current_exe().context("this program has no file")?;
         let (client, launcher) = (Namespace::new()?, Launcher::new(program));
         client.ip(&launcher, "link set lo up")?;
@@ -49,7 +49,7 @@ impl Network {
     ///
     /// # Errors
     /// If `ip` cannot.
-    pub(super) fn wire(&self, number: u8) -> Result<Wire<'_>> {
+    pub(in crate::bench) fn wire(&self, number: u16) -> Result<Wire<'_>> {
         let wire = Wire { network: self, number, container: Namespace::new()? };
         let (name, [ours, theirs]) = (wire.interface(), wire.addresses());
         let (launcher, container) = (&self.launcher, &wire.container);
@@ -67,9 +67,9 @@ impl Network {
 
 /// A container's network.
 #[derive(Debug)]
-pub(super) struct Wire<'a> {
+pub(in crate::bench) struct Wire<'a> {
     network: &'a Network,
-    number: u8,
+    number: u16,
     container: Namespace,
 }
 
@@ -84,12 +84,23 @@ impl Wire<'_> {
         SocketAddrV4::new(self.addresses()[1], PORT)
     }
 
+    /// Gives the container's interface the address that gVisor has taken with it.
+    ///
+    /// # Errors
+    /// If `ip` cannot.
+    pub(super) fn restore(&self) -> Result<()> {
+        let (launcher, [ours, theirs]) = (&self.network.launcher, self.addresses());
+        self.container.ip(launcher, &format!("addr replace {theirs}/24 dev eth0"))?;
+        self.container.ip(launcher, &format!("route replace default via {ours}"))
+    }
+
     fn interface(&self) -> String {
         format!("oci{}", self.number)
     }
 
     fn addresses(&self) -> [Ipv4Addr; 2] {
-        [1, 2].map(|last| Ipv4Addr::new(10, 80, self.number, last))
+        let [high, low] = self.number.to_be_bytes();
+        [1, 2].map(|last| Ipv4Addr::new(10, 80 + high, low, last))
     }
 }
 
@@ -118,7 +129,7 @@ pub(super) fn first_answer(server: SocketAddrV4, is_running: impl Fn() -> bool) 
     let start = Instant::now();
     let mut look = LOOK;
     loop {
-        let reason = match ask(server, attempt_time_out(start.elapsed())) {
+        let reason = match ask(SocketAddr::V4(server), attempt_time_out(start.elapsed())) {
             Ok(bytes) => return Ok(Answer { elapsed: start.elapsed(), bytes }),
             Err(reason) => reason,
         };
@@ -138,9 +149,14 @@ fn attempt_time_out(elapsed: Duration) -> Duration {
     ATTEMPT_MIN.max(elapsed / ATTEMPT_SHARE)
 }
 
+/// Asks once, for as long as an attempt may take after so long; whether the answer is a page.
+pub(in crate::bench) fn answers(server: SocketAddr, elapsed: Duration) -> bool {
+    ask(server, attempt_time_out(elapsed)).is_ok()
+}
+
 /// Asks once. How many bytes the response has.
-fn ask(server: SocketAddrV4, time_out: Duration) -> Result<usize> {
-    let mut stream = TcpStream::connect_timeout(&SocketAddr::V4(server), time_out)?;
+fn ask(server: SocketAddr, time_out: Duration) -> Result<usize> {
+    let mut stream = TcpStream::connect_timeout(&server, time_out)?;
     stream.set_read_timeout(Some(time_out))?;
     let request = format!("GET / HTTP/1.1\r\nHost: {server}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;

@@ -24,7 +24,7 @@ const SETTINGS: &str = "/proc/sys/net";
 
 /// A runtime.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::bench) enum Kind {
     /// Ours, with a unikernel.
     Runnc,
     /// The reference.
@@ -37,10 +37,10 @@ pub(super) enum Kind {
 
 impl Kind {
     /// All of them.
-    pub(super) const ALL: [Self; 4] = [Self::Runnc, Self::Runc, Self::Crun, Self::Runsc];
+    pub(in crate::bench) const ALL: [Self; 4] = [Self::Runnc, Self::Runc, Self::Crun, Self::Runsc];
 
     /// Its name.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::bench) fn name(self) -> &'static str {
         match self {
             Self::Runnc => "runnc",
             Self::Runc => "runc",
@@ -83,13 +83,13 @@ impl Kind {
 
 /// A runtime that is here, and what it runs.
 #[derive(Debug)]
-pub(super) struct Runtime {
+pub(in crate::bench) struct Runtime {
     /// Which one.
-    pub(super) kind: Kind,
+    pub(in crate::bench) kind: Kind,
     /// What its containers run.
-    pub(super) contents: Contents,
+    pub(in crate::bench) contents: Contents,
     /// The view of the system that it is started in, if it cannot have all of it.
-    pub(super) view: Option<View>,
+    pub(in crate::bench) view: Option<View>,
     /// What it said with all of it.
     complaint: String,
     program: PathBuf,
@@ -102,7 +102,12 @@ impl Runtime {
     ///
     /// # Errors
     /// If it is not there, or something does not build.
-    pub(super) fn find(kind: Kind, ours: &Workspace, folder: &Path, state: &Path) -> Result<Self> {
+    pub(in crate::bench) fn find(
+        kind: Kind,
+        ours: &Workspace,
+        folder: &Path,
+        state: &Path,
+    ) -> Result<Self> {
         let (program, contents) = match kind {
             Kind::Runnc => (Starter::Runnc.build(ours)?, unikernel(ours, folder)?),
             _ => {
@@ -111,9 +116,34 @@ impl Runtime {
                 (program, Contents::server(folder)?)
             }
         };
+        Self::with(kind, program, contents, state)
+    }
+
+    /// A rival that is on PATH, to run something in a root. It keeps its state in a folder of its own in
+    /// `state`.
+    ///
+    /// # Errors
+    /// If it is not there.
+    pub(in crate::bench) fn rival(kind: Kind, contents: Contents, state: &Path) -> Result<Self> {
+        let program = on_path(kind.name());
+        let program = program.with_context(|| format!("{} is not on PATH", kind.name()))?;
+        Self::with(kind, program, contents, state)
+    }
+
+    fn with(kind: Kind, program: PathBuf, contents: Contents, state: &Path) -> Result<Self> {
         let state = state.join(kind.name());
         fs::create_dir_all(&state).with_context(|| state.display().to_string())?;
         Ok(Self { kind, contents, view: None, complaint: String::new(), program, state })
+    }
+
+    /// Makes the view that it needs on this system, if it needs one. This thread's network is one that
+    /// containers could have.
+    ///
+    /// # Errors
+    /// If this user may not.
+    pub(in crate::bench) fn look_away(&mut self) -> Result<()> {
+        self.view = self.kind.hidden().map(View::without).transpose()?;
+        Ok(())
     }
 
     /// Makes a view in which it may work if it does not as it is, for this reason; `false` if there
@@ -131,7 +161,7 @@ impl Runtime {
     ///
     /// # Errors
     /// If the state cannot be read.
-    pub(super) fn clear(&self) -> Result<()> {
+    pub(in crate::bench) fn clear(&self) -> Result<()> {
         let name = || self.state.display().to_string();
         for entry in fs::read_dir(&self.state).with_context(name)? {
             if let Some(id) = id(&entry.with_context(name)?.file_name()) {
@@ -142,7 +172,7 @@ impl Runtime {
     }
 
     /// The command of one of its verbs.
-    pub(super) fn command(&self, words: &[&str]) -> Candidate {
+    pub(in crate::bench) fn command(&self, words: &[&str]) -> Candidate {
         let name = format!("{} {}", self.kind.name(), words[0]);
         let root: [OsString; 2] = ["--root".into(), self.state.clone().into()];
         let words = words.iter().map(OsString::from);
@@ -200,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_state_is_named_before_the_verb() {
-        let contents = Contents { root: "/".into(), words: Vec::new(), environment: Vec::new() };
+        let contents = Contents::new("/".into(), ["/x"], Vec::new());
         let runtime = Runtime {
             kind: Kind::Runc,
             contents,

@@ -25,7 +25,7 @@ use crate::bench::process::Process;
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(1);
 /// What the names of all containers of a bench begin with.
-pub(super) const ID_PREFIX: &str = "nabla-bench-";
+pub(in crate::bench) const ID_PREFIX: &str = "nabla-bench-";
 
 /// Whether a step is tried or timed. What a program says is only read if it is tried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub(super) enum Manner {
 
 /// Calls runtimes, one at a time.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(in crate::bench) struct Stage {
     runner: Runner,
     interrupts: SignalFd,
     is_interrupted: bool,
@@ -52,7 +52,7 @@ impl Stage {
     ///
     /// # Errors
     /// If the system does not permit it.
-    pub(super) fn new(folder: &Path) -> Result<Self> {
+    pub(in crate::bench) fn new(folder: &Path) -> Result<Self> {
         set_child_subreaper(true).context("cannot adopt containers")?;
         let set: SigSet = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP].into_iter().collect();
         set.thread_block().context("cannot block signals")?;
@@ -72,18 +72,24 @@ impl Stage {
         runtime: &'a Runtime,
         wire: Wire<'a>,
     ) -> Result<Container<'a>> {
+        let (id, bundle) = self.place();
+        bundle::write(&bundle, &id, &runtime.contents, &wire.path())?;
+        Ok(Container { runtime, wire, id, bundle, is_there: false })
+    }
+
+    /// A name that no other container of this program has, and the folder of its bundle.
+    pub(super) fn place(&mut self) -> (String, PathBuf) {
         self.count += 1;
         let id = format!("{ID_PREFIX}{}-{}", std::process::id(), self.count);
         let bundle = self.folder.join(&id);
-        bundle::write(&bundle, &id, &runtime.contents, &wire.path())?;
-        Ok(Container { runtime, wire, id, bundle, is_there: false })
+        (id, bundle)
     }
 
     /// Whether this program may go on.
     ///
     /// # Errors
     /// If somebody wants it to end.
-    pub(super) fn check(&mut self) -> Result<()> {
+    pub(in crate::bench) fn check(&mut self) -> Result<()> {
         let signal = self.interrupts.read_signal().context("signalfd")?;
         self.is_interrupted |= signal.is_some();
         ensure!(!self.is_interrupted, "it was interrupted");
@@ -216,7 +222,7 @@ impl Drop for Container<'_> {
 }
 
 /// Removes a container in whatever state it is; what the runtime says does not matter.
-pub(super) fn force(runtime: &Runtime, id: &str) {
+pub(in crate::bench) fn force(runtime: &Runtime, id: &str) {
     let delete = || {
         let command = runtime.command(&["delete", "--force", id]);
         std::process::Command::new(command.program).args(command.arguments).output()
@@ -231,7 +237,7 @@ pub(super) fn force(runtime: &Runtime, id: &str) {
 ///
 /// # Errors
 /// If there is no /proc.
-pub(super) fn family() -> Result<Vec<i32>> {
+pub(in crate::bench) fn family() -> Result<Vec<i32>> {
     let own = std::process::id().cast_signed();
     let mut family = meter::family(own)?;
     family.retain(|&id| id != own);
@@ -242,7 +248,7 @@ pub(super) fn family() -> Result<Vec<i32>> {
 ///
 /// # Errors
 /// If that takes too long.
-pub(super) fn wait_for_all() -> Result<()> {
+pub(in crate::bench) fn wait_for_all() -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
@@ -257,9 +263,9 @@ pub(super) fn wait_for_all() -> Result<()> {
 
 /// A folder for the runtimes' states that no other bench uses at a time; removed at the end.
 #[derive(Debug)]
-pub(super) struct State {
+pub(in crate::bench) struct State {
     /// The folder.
-    pub(super) folder: PathBuf,
+    pub(in crate::bench) folder: PathBuf,
     _lock: File,
 }
 
@@ -268,7 +274,7 @@ impl State {
     ///
     /// # Errors
     /// If another bench is running, or the folder cannot be made.
-    pub(super) fn make(folder: &Path) -> Result<Self> {
+    pub(in crate::bench) fn make(folder: &Path) -> Result<Self> {
         let name = || folder.display().to_string();
         fs::create_dir_all(folder).with_context(name)?;
         let lock = File::create(folder.join("lock")).with_context(name)?;

@@ -2,7 +2,8 @@
 //! the system shows is not there. The runtime is started from a thread in it.
 
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -10,7 +11,7 @@ use nix::sched::{CloneFlags, setns, unshare};
 
 /// What a view hides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hidden {
+pub(in crate::bench) enum Hidden {
     /// A mount: what lies below it is seen again.
     Mount(&'static str),
     /// What is in a folder.
@@ -19,10 +20,10 @@ pub(super) enum Hidden {
 
 /// A mount namespace. It is gone with this program and what runs in it.
 #[derive(Debug)]
-pub(super) struct View {
+pub(in crate::bench) struct View {
     file: File,
     /// What it hides.
-    pub(super) hidden: Hidden,
+    pub(in crate::bench) hidden: Hidden,
 }
 
 impl View {
@@ -30,7 +31,7 @@ impl View {
     ///
     /// # Errors
     /// If this user may not.
-    pub(super) fn without(hidden: Hidden) -> Result<Self> {
+    pub(in crate::bench) fn without(hidden: Hidden) -> Result<Self> {
         let make = move || {
             unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
             // Else the system would lose what is hidden here.
@@ -51,11 +52,16 @@ impl View {
         Ok(Self { file, hidden })
     }
 
+    /// A file that stands for it, for children of this process.
+    pub(in crate::bench) fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
+    }
+
     /// Does something in it, such as starting a program. Paths have to be absolute.
     ///
     /// # Errors
     /// If it cannot be entered.
-    pub(super) fn within<R: Send>(&self, act: impl FnOnce() -> R + Send) -> Result<R> {
+    pub(in crate::bench) fn within<R: Send>(&self, act: impl FnOnce() -> R + Send) -> Result<R> {
         let enter_and_act = || {
             // A thread that shares its folder with others may not change it for all of them.
             unshare(CloneFlags::CLONE_FS).context("cannot separate a thread")?;
