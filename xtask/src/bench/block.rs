@@ -125,7 +125,7 @@ pub(crate) fn trials(count: u64, time: Duration) -> Result<Trials> {
             Err(reason) => remarks.push(format!("{name} is left out: {reason:#}")),
         }
     }
-    let trials = bench.hold(&mut candidates, count, &mut remarks);
+    let trials = bench.hold(&candidates, count, &mut remarks);
     ensure!(!trials.is_empty(), "no program works here:\n{}", remarks.join("\n"));
     Ok(Trials { trials, remarks })
 }
@@ -133,7 +133,7 @@ pub(crate) fn trials(count: u64, time: Duration) -> Result<Trials> {
 impl Bench {
     fn hold(
         &self,
-        candidates: &mut Vec<(String, Candidate)>,
+        candidates: &[(String, Candidate)],
         count: u64,
         remarks: &mut Vec<String>,
     ) -> Vec<Trial> {

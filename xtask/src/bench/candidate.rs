@@ -158,15 +158,18 @@ impl Runner {
             children.push(spawned.with_context(|| candidate.program.display().to_string())?);
         }
         while !children.is_empty() {
-            let mut at = 0;
-            while at < children.len() {
-                match children[at].try_wait().context("wait")? {
-                    None => at += 1,
-                    Some(status) => {
-                        children.swap_remove(at);
-                        ensure!(status.success(), "{} ends with {status}", candidate.name);
-                    }
+            let mut failed = None;
+            children.retain_mut(|child| match child.try_wait() {
+                Ok(None) => true,
+                Ok(Some(status)) if status.success() => false,
+                other => {
+                    failed = Some(other);
+                    false
                 }
+            });
+            if let Some(other) = failed {
+                let status = other.context("wait")?.context("wait")?;
+                bail!("{} ends with {status}", candidate.name);
             }
             ensure!(start.elapsed() < CROWD_TIME_OUT, "{} takes too long", candidate.name);
             if !children.is_empty() {

@@ -47,7 +47,7 @@ const ASLEEP: &str = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\
 const FULL: [(usize, u64); 8] =
     [(1, 5), (2, 5), (4, 5), (8, 5), (16, 3), (32, 3), (64, 3), (128, 3)];
 const QUICK: [(usize, u64); 3] = [(1, 2), (4, 2), (16, 1)];
-const IDLE_FULL: [(usize, u64); 4] = [(1, 3), (10, 1), (100, 1), (1000, 1)];
+const IDLE_FULL: [(usize, u64); 4] = [(1, 2), (10, 1), (100, 1), (1000, 1)];
 const IDLE_QUICK: [(usize, u64); 2] = [(1, 1), (10, 1)];
 
 /// How long it takes from before the first of many is started until all have ended, in seconds: the unikernel `hello`,
@@ -136,7 +136,7 @@ pub(crate) fn answered(is_quick: bool) -> Result<Lines> {
 pub(crate) fn idle(is_quick: bool) -> Result<Lines> {
     let builds = Builds::make()?;
     let sizes = if is_quick { &IDLE_QUICK[..] } else { &IDLE_FULL };
-    let turn = Duration::from_secs(if is_quick { 8 } else { 60 });
+    let turn = Duration::from_secs(if is_quick { 8 } else { 36 });
     let settling = if is_quick { SETTLING / 4 } else { SETTLING };
     apart(move || builds.sweep(Plan { sizes, turn, fixed: 2 * settling }, Some(settling)))
 }

@@ -15,6 +15,7 @@ use super::candidate::{Candidate, Runner};
 use super::peak::{self, Peak};
 use super::programs::{self, HELLO, HELLO_ALONE, SOLO5_SPT, STATIC};
 use super::stats::Summary;
+use super::sweep::{Line, Lines};
 use super::{containers, folder, machine, rounds, save, table};
 use crate::cargo::{self, Profile};
 use crate::packages::Workspace;
@@ -76,11 +77,11 @@ impl Memory {
     }
 }
 
-/// How long single starts take, in seconds, of each candidate by its name; and who was left out.
+/// How long single starts take, in seconds, of each candidate; and who was left out.
 ///
 /// # Errors
 /// As [`run`].
-pub(crate) fn samples(count: u64) -> Result<(Vec<(String, Vec<f64>)>, Vec<String>)> {
+pub(crate) fn samples(count: u64) -> Result<Lines> {
     let ours = Workspace::ours()?;
     let tender = app::build_tender(&ours)?;
     cargo::build(&ours.root, ["guests"], Profile::Release)?;
@@ -92,12 +93,12 @@ pub(crate) fn samples(count: u64) -> Result<(Vec<(String, Vec<f64>)>, Vec<String
         rounds(&mut runner, &mut measured, count)?;
         Ok((measured, left_out))
     })?;
-    let seconds = |ns: &u64| *ns as f64 / 1e9;
-    let samples = measured
-        .into_iter()
-        .map(|one| (one.candidate.name, one.samples.iter().map(seconds).collect()));
+    let lines = measured.into_iter().map(|one| {
+        let seconds = one.samples.iter().map(|&ns| vec![ns as f64 / 1e9]).collect();
+        Line::new(one.candidate.name, vec![(1, seconds)])
+    });
     let remarks = left_out.iter().map(|one| format!("{} is left out: {}", one.name, one.reason));
-    Ok((samples.collect(), remarks.collect()))
+    Ok(Lines { lines: lines.collect(), remarks: remarks.collect() })
 }
 
 /// The bench.

@@ -52,13 +52,9 @@ pub(crate) struct Line {
 
 /// Lets all rivals go.
 pub(super) fn sweep(rivals: &mut [Box<dyn Rival + '_>], plan: Plan<'_>) -> Lines {
-    let line = |rival: &Box<dyn Rival + '_>| Line {
-        name: rival.name(),
-        points: Vec::new(),
-        last: None,
-        has_stopped: false,
-    };
-    let mut lines = Lines { lines: rivals.iter().map(line).collect(), remarks: Vec::new() };
+    let names = rivals.iter().map(|rival| rival.name());
+    let lines = names.map(|name| Line::new(name, Vec::new())).collect();
+    let mut lines = Lines { lines, remarks: Vec::new() };
     for &(count, turns) in plan.sizes {
         for line in &mut lines.lines {
             let needs = line.last.map(|(last, took)| {
@@ -107,12 +103,16 @@ pub(super) fn sweep(rivals: &mut [Box<dyn Rival + '_>], plan: Plan<'_>) -> Lines
 impl Lines {
     /// One line, for tests of what is made of it.
     pub(crate) fn of_one(name: &str, points: Vec<(usize, Vec<Vec<f64>>)>) -> Self {
-        let line = Line { name: name.into(), points, last: None, has_stopped: false };
-        Self { lines: vec![line], remarks: vec!["remark".into()] }
+        Self { lines: vec![Line::new(name.into(), points)], remarks: vec!["remark".into()] }
     }
 }
 
 impl Line {
+    /// One that begins with these points.
+    pub(super) fn new(name: String, points: Vec<(usize, Vec<Vec<f64>>)>) -> Self {
+        Self { name, points, last: None, has_stopped: false }
+    }
+
     fn take(&mut self, count: usize, values: Vec<f64>, took: Duration) {
         self.last = Some((count, took));
         match self.points.last_mut().filter(|(last, _)| *last == count) {

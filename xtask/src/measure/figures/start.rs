@@ -30,13 +30,14 @@ pub(crate) fn start(options: Options) -> Result<Vec<Figure>> {
         command.clone(),
     );
     eprintln!("start: one by one");
-    let (samples, remarks) = bench::start::samples(rounds)?;
-    for (name, seconds) in samples {
-        let samples = seconds.iter().map(|seconds| seconds * 1e3).collect();
-        add(&mut single, &name, bar("start to end", samples));
+    let found = bench::start::samples(rounds)?;
+    for line in found.lines {
+        let turns = line.points.iter().flat_map(|(_, turns)| turns);
+        let samples = turns.flat_map(|values| values.first()).map(|seconds| seconds * 1e3);
+        add(&mut single, &line.name, bar("start to end", samples.collect()));
     }
     single.notes.push(format!("alone: cargo xtask bench start --runs {rounds}"));
-    single.notes.extend(remarks);
+    single.notes.extend(found.remarks);
 
     eprintln!("start: many at once, until all have ended");
     let ended = bench::crowd::ended(options.quick)?;

@@ -44,14 +44,16 @@ pub(crate) fn throughput(options: Options) -> Result<Vec<Figure>> {
 
     let candidates =
         if options.quick { "tap,ring,nginx,runc,runsc" } else { "tap,ring,user,nginx,runc,runsc" };
-    let words = [&["--candidates", candidates, "--rows", "keep-64,short-64"][..], &times].concat();
+    let rows = if options.quick { "keep-64" } else { "keep-64,short-64" };
+    let words = [&["--candidates", candidates, "--rows", rows][..], &times].concat();
     let found = bench::http::trials(&words)?;
     figures.extend(server_figures(options, "http", "HTTP, a page of 1 KiB", "requests", &found));
     note(&mut figures, "http", &words, &found);
 
     let candidates =
         if options.quick { "tap,ring,redis,runc,runsc" } else { "tap,ring,user,redis,runc,runsc" };
-    let words = [&["--candidates", candidates, "--rows", "get-50,set-50"][..], &times].concat();
+    let rows = if options.quick { "get-50" } else { "get-50,set-50" };
+    let words = [&["--candidates", candidates, "--rows", rows][..], &times].concat();
     let found = bench::kv::trials(&words)?;
     let title = "Redis protocol, 50 connections";
     figures.extend(server_figures(options, "kv", title, "commands", &found));
