@@ -114,14 +114,14 @@ impl Engine {
     /// # Errors
     /// If there are none, or the control group cannot be read.
     pub(crate) fn processes(self) -> Result<Vec<(i32, &'static str)>> {
-        let processes = pids()?.into_iter().filter_map(|pid| {
+        let pids = pids()?;
+        ensure!(!pids.is_empty(), "the container has ended");
+        let processes = pids.into_iter().filter_map(|pid| {
             // It may be gone meanwhile.
             let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
             Some((pid, self.role(&String::from_utf8_lossy(&words), is_traced(pid))?))
         });
-        let processes: Vec<_> = processes.collect();
-        ensure!(!processes.is_empty(), "the container has ended");
-        Ok(processes)
+        Ok(processes.collect())
     }
 
     /// Asks its program to end, and waits until all of it has ended.
