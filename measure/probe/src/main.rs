@@ -13,8 +13,6 @@ mod held;
 mod kcore;
 mod measure;
 mod network;
-// Allowed until the scenarios ask for it.
-#[allow(dead_code)]
 mod policies;
 mod processes;
 mod program;

@@ -13,12 +13,13 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use surface::model::{Phase, Progress, Role};
+use surface::model::{Phase, Progress};
 use surface::scenario::{Scenario, System};
 
 use crate::boot::{DATA, run};
 use crate::container::{Bundle, Engine};
 use crate::held::Held;
+use crate::measure::by_role;
 use crate::network::{self, TAP};
 use crate::systems::Cast;
 use crate::tell::say;
@@ -280,12 +281,7 @@ fn phase(
     helper: &str,
     progress: Vec<Progress>,
 ) -> Phase {
-    let mut roles = BTreeMap::<String, Role>::new();
-    for (task, role) in recorded.tasks {
-        let name = known.get(&task).copied().unwrap_or(helper);
-        roles.entry(name.to_owned()).or_default().add(role);
-    }
-    let events = recorded.events;
+    let (events, roles) = (recorded.events, by_role(recorded, known, helper));
     Phase { name: name.into(), repeat: 0, requests: 0, events, roles, progress }
 }
 
