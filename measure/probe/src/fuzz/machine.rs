@@ -19,6 +19,7 @@ use surface::scenario::{Scenario, System};
 use crate::boot::{DATA, run};
 use crate::container::{Bundle, Engine};
 use crate::held::Held;
+use crate::measure::LAUNCH;
 use crate::network::{self, TAP};
 use crate::systems::Cast;
 use crate::tell::say;
@@ -281,9 +282,14 @@ fn phase(
     progress: Vec<Progress>,
 ) -> Phase {
     let mut roles = BTreeMap::<String, Role>::new();
-    for (task, role) in recorded.tasks {
+    for (task, done) in recorded.tasks {
         let name = known.get(&task).copied().unwrap_or(helper);
-        roles.entry(name.to_owned()).or_default().add(role);
+        // Until a process has confined itself, it is not what it is going to be.
+        for (name, role) in [(LAUNCH, done.before), (name, done.role)] {
+            if !role.calls.is_empty() {
+                roles.entry(name.to_owned()).or_default().add(role);
+            }
+        }
     }
     let events = recorded.events;
     Phase { name: name.into(), repeat: 0, requests: 0, events, roles, progress }
