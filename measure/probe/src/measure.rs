@@ -28,7 +28,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// What a process does before it confines itself.
-const LAUNCH: &str = "launch";
+pub(crate) const LAUNCH: &str = "launch";
 
 /// Makes it.
 ///
