@@ -28,25 +28,16 @@ const GLANCE: Duration = Duration::from_millis(1);
 /// What a process does before it confines itself.
 const LAUNCH: &str = "launch";
 
-/// What a process does before it confines itself.
-const LAUNCH: &str = "launch";
-
 /// Makes it.
 ///
 /// # Errors
 /// If something cannot be started, does not answer, or records were lost.
 pub(crate) fn measure(scenario: &Scenario) -> Result<Run> {
     let mut tracer = Tracer::new()?;
-    let subject = systems::prepare(scenario)?;
-    say(&format!("starts {}", subject.words.join(" ")));
-    let mut phases = Vec::new();
-    match (scenario.workload, subject.address) {
-        (Workload::Hello, _) => phases.push(whole(&mut tracer, &subject)?),
-        (workload, Some(address)) => {
-            serve(&mut tracer, scenario, &subject, Client::new(workload, address), &mut phases)?;
-        }
-        (_, None) => batches(&mut tracer, scenario, &subject, &mut phases)?,
-    }
+    let phases = match scenario.workload {
+        Workload::Fuzz => crate::fuzz::measure(&mut tracer, scenario)?,
+        _ => serve_or_end(&mut tracer, scenario)?,
+    };
     Ok(Run {
         system: scenario.system.to_string(),
         workload: scenario.workload.to_string(),
@@ -55,6 +46,21 @@ pub(crate) fn measure(scenario: &Scenario) -> Result<Run> {
         phases,
         policies: Vec::new(),
     })
+}
+
+/// A system from its start over its service to its end.
+fn serve_or_end(tracer: &mut Tracer, scenario: &Scenario) -> Result<Vec<Phase>> {
+    let subject = systems::prepare(scenario)?;
+    say(&format!("starts {}", subject.words.join(" ")));
+    let mut phases = Vec::new();
+    match (scenario.workload, subject.address) {
+        (Workload::Hello, _) => phases.push(whole(tracer, &subject)?),
+        (workload, Some(address)) => {
+            serve(tracer, scenario, &subject, Client::new(workload, address), &mut phases)?;
+        }
+        (_, None) => batches(tracer, scenario, &subject, &mut phases)?,
+    }
+    Ok(phases)
 }
 
 fn kernel(tracer: &Tracer) -> Result<KernelId> {

@@ -281,9 +281,12 @@ fn phase(
     progress: Vec<Progress>,
 ) -> Phase {
     let mut roles = BTreeMap::<String, Role>::new();
-    for (task, role) in recorded.tasks {
+    for (task, done) in recorded.tasks {
         let name = known.get(&task).copied().unwrap_or(helper);
-        roles.entry(name.to_owned()).or_default().add(role);
+        let role = roles.entry(name.to_owned()).or_default();
+        // A filter that it gives itself is nothing that confines it from the start.
+        role.add(done.before);
+        role.add(done.role);
     }
     let events = recorded.events;
     Phase { name: name.into(), repeat: 0, requests: 0, events, roles, progress }
