@@ -16,6 +16,7 @@ use crate::block::REST;
 use crate::client::Client;
 use crate::fuzz;
 use crate::held::Held;
+use crate::network;
 use crate::policies;
 use crate::processes::is_traced;
 use crate::systems::{self, Cast, Subject};
@@ -23,7 +24,7 @@ use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
 
 /// Requests before anything is looked at.
-const WARM_UP: u32 = 20;
+const WARM_UP: u32 = 300;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.
@@ -110,6 +111,7 @@ fn serve(
     client: Client,
     phases: &mut Vec<Phase>,
 ) -> Result<Vec<Policy>> {
+    network::make_clients()?;
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;

@@ -133,7 +133,6 @@ impl Tracer {
     ///
     /// # Errors
     /// As [`Tracer::stop`]'s.
-    #[expect(dead_code, reason = "the fuzzer's")]
     pub(crate) fn exclude_seen(&mut self) -> Result<usize> {
         let seen = self.seen()?;
         let names = seen.iter().copied().filter(|name| !is_landmark(name));

@@ -52,7 +52,8 @@ const TOOL_PACKAGES: [&str; 23] = [
 /// The page that is asked for was made at this time, in seconds since 1970.
 const PAGE_TIME: i64 = 1_704_067_200;
 /// Guests, by their names in the machine and their binaries here.
-const GUESTS: [(&str, &str); 2] = [("hello", "guest-hello"), ("block", "guest-block-batches")];
+const GUESTS: [(&str, &str); 3] =
+    [("hello", "guest-hello"), ("block", "guest-block-batches"), ("fuzz", "guest-fuzz")];
 const APPS: [&str; 2] = ["httpd", "kv"];
 
 /// All that was built and unpacked.

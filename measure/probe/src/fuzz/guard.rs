@@ -14,7 +14,6 @@ use nix::libc;
 use nix::sys::mman::{MapFlags, ProtFlags, mmap_anonymous};
 use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, kill, sigprocmask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, chdir, geteuid, setgroups, setresgid, setresuid};
 
 use super::child::{self, Place};
@@ -124,7 +123,7 @@ fn one(folder: &Path, place: &Place, counter: &AtomicU64, seed: u64) -> Result<(
             // SAFETY: ends this process.
             unsafe { libc::_exit(0) }
         }
-        id => wait(Pid::from_raw(id))?,
+        id => wait(id)?,
     }
     // What it has locked itself out of stays.
     let _ = fs::remove_dir_all(&own);
@@ -132,10 +131,13 @@ fn one(folder: &Path, place: &Place, counter: &AtomicU64, seed: u64) -> Result<(
 }
 
 /// Waits for a child, not for long, and ends everybody else of this user.
-fn wait(child: Pid) -> Result<()> {
+fn wait(child: i32) -> Result<()> {
     let patience = libc::timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
     let signals = SigSet::from(Signal::SIGCHLD);
-    while waitpid(child, Some(WaitPidFlag::WNOHANG)).context("wait")? == WaitStatus::StillAlive {
+    // SAFETY: asks after a child; how it ended is told nowhere. Real-time signals end children, too, which
+    // not every wrapper knows.
+    let asks = || unsafe { libc::waitpid(child, std::ptr::null_mut(), libc::WNOHANG) };
+    while Errno::result(asks()).context("wait")? == 0 {
         // SAFETY: waits for a signal of the set; nothing is told about it.
         let got = unsafe { libc::sigtimedwait(signals.as_ref(), std::ptr::null_mut(), &patience) };
         if got < 0 && Errno::last() == Errno::EAGAIN {
@@ -145,7 +147,9 @@ fn wait(child: Pid) -> Result<()> {
     loop {
         // All processes that may be signalled, but this one.
         let _ = kill(Pid::from_raw(-1), Signal::SIGKILL);
-        match waitpid(None, Some(WaitPidFlag::__WALL)) {
+        // SAFETY: as above.
+        let waited = unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::__WALL) };
+        match Errno::result(waited) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(Errno::ECHILD) => return Ok(()),
             Err(error) => return Err(error).context("wait"),

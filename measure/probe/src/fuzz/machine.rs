@@ -13,13 +13,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use surface::model::{Phase, Progress};
+use surface::model::{Phase, Progress, Role};
 use surface::scenario::{Scenario, System};
 
 use crate::boot::{DATA, run};
 use crate::container::{Bundle, Engine};
 use crate::held::Held;
-use crate::measure::by_role;
 use crate::network::{self, TAP};
 use crate::systems::Cast;
 use crate::tell::say;
@@ -281,7 +280,15 @@ fn phase(
     helper: &str,
     progress: Vec<Progress>,
 ) -> Phase {
-    let (events, roles) = (recorded.events, by_role(recorded, known, helper));
+    let mut roles = BTreeMap::<String, Role>::new();
+    for (task, done) in recorded.tasks {
+        let name = known.get(&task).copied().unwrap_or(helper);
+        let role = roles.entry(name.to_owned()).or_default();
+        // A filter that it gives itself is nothing that confines it from the start.
+        role.add(done.before);
+        role.add(done.role);
+    }
+    let events = recorded.events;
     Phase { name: name.into(), repeat: 0, requests: 0, events, roles, progress }
 }
 
