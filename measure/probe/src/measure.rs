@@ -23,8 +23,8 @@ use crate::systems::{self, Cast, Subject};
 use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
 
-/// Requests before anything is looked at.
-const WARM_UP: u32 = 300;
+/// Requests before anything is looked at: a ring has been around by then, and all of its memory touched.
+const WARM_UP: u32 = 1000;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.
