@@ -14,7 +14,7 @@ guest_rt::manifest! {
 
 const BLOCK: usize = 4096;
 /// In this time whoever looks on gets ready.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(60);
 
 #[guest_rt::main]
 async fn main() -> Result<(), Error> {

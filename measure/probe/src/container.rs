@@ -22,6 +22,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::processes::is_traced;
+
 /// Where an image lies.
 const IMAGE: &str = "/image";
 /// Where all of a container lies.
@@ -248,13 +250,6 @@ fn pids() -> Result<Vec<i32>> {
     let mut pids = pids.with_context(|| format!("{file}: {text:?}"))?;
     pids.sort_unstable();
     Ok(pids)
-}
-
-/// Whether somebody traces a process, as the sentry does with its programs.
-fn is_traced(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|tracer| tracer.trim() != "0")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -12,11 +12,13 @@ use nix::unistd::Pid;
 use surface::model::{KernelId, Phase, Policy, Role, Run};
 use surface::scenario::{Scenario, Workload};
 
+use crate::block::REST;
 use crate::client::Client;
 use crate::fuzz;
 use crate::held::Held;
 use crate::network;
 use crate::policies;
+use crate::processes::is_traced;
 use crate::systems::{self, Cast, Subject};
 use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
@@ -113,7 +115,7 @@ fn serve(
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    client.wait().or_else(|error| Err(ended(subject.cast, &mut child).unwrap_or(error)))?;
+    client.wait().map_err(|error| ended(subject.cast, &mut child).unwrap_or(error))?;
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &known, subject.cast));
     client.requests(WARM_UP)?;
@@ -136,12 +138,13 @@ fn serve(
 }
 
 /// What the processes of each role may do. It is asked for when nothing is measured any more, as it
-/// interrupts them.
+/// interrupts them. Of those that have a tracer it cannot be: those are gVisor's stubs, whose calls its
+/// sentry catches one and all, so that it is the sentry's filter that counts.
 fn permitted(known: &BTreeMap<i32, &'static str>) -> Result<Vec<Policy>> {
     let mut roles = BTreeMap::<_, Vec<_>>::new();
     for (&task, &role) in known {
         // Of a process it tells all threads.
-        if policies::is_process(task) {
+        if policies::is_process(task) && !is_traced(task) {
             roles.entry(role).or_default().push(task);
         }
     }
@@ -161,11 +164,14 @@ fn batches(
     let output = child.stdout.take().context("no pipe")?;
     let mut lines = BufReader::new(output);
     wait_for(&mut lines, 0)?;
+    let mut rest = Instant::now();
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 0, tracer.stop()?, &known, subject.cast));
     for repeat in 0..scenario.repeats {
         tracer.start(&tasks(&known)?, true)?;
+        ensure!(rest.elapsed() < REST / 2, "a batch may have begun before it was looked at");
         wait_for(&mut lines, repeat + 1)?;
+        rest = Instant::now();
         let recorded = tracer.stop()?;
         known.extend(roles(subject.cast, &child).unwrap_or_default());
         say(&format!("batch {}: {} records", repeat + 1, recorded.events));
