@@ -7,6 +7,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use surface::scenario::Workload;
 
+use crate::network;
+
 /// Requests on each connection, so that both connecting and going on are looked at.
 const PER_CONNECTION: u32 = 10;
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -69,7 +71,7 @@ struct Connection {
 
 impl Connection {
     fn open(address: SocketAddr) -> Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, PATIENCE).context("cannot connect")?;
+        let stream = network::dial(address, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         Ok(Self { stream: BufReader::new(stream) })

@@ -6,8 +6,9 @@
 //! branches. A function's parts that the compiler has put elsewhere (`name.cold`) are counted with it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use iced_x86::{Code as Opcode, Decoder, DecoderOptions, FlowControl};
 use nix::sys::utsname::uname;
 use surface::model::{Code, KernelCode};
@@ -15,16 +16,20 @@ use surface::symbols::Symbols;
 
 use crate::kcore::Kcore;
 
+const KALLSYMS: &str = "/proc/kallsyms";
+const TRACEABLE: &str = "/sys/kernel/tracing/available_filter_functions";
 /// The largest function that is decoded. What is larger is no function, but the last one before a gap.
 const BYTES: u64 = 128 << 10;
 
 /// Weighs all functions that the tracer knows. Several of one name count as the largest and the most complex.
 ///
 /// # Errors
-/// If the kernel's memory cannot be read.
-pub(crate) fn weigh(symbols: &Symbols, traceable: &str) -> Result<KernelCode> {
+/// If the kernel's memory or its symbols cannot be read.
+pub(crate) fn weigh() -> Result<KernelCode> {
+    let (kallsyms, traceable) = (read(KALLSYMS)?, read(TRACEABLE)?);
+    let symbols = Symbols::parse(&kallsyms, &traceable)?;
     let kcore = Kcore::open()?;
-    let wanted: BTreeSet<&str> = surface::symbols::names(traceable).into_keys().collect();
+    let wanted: BTreeSet<&str> = surface::symbols::names(&traceable).into_keys().collect();
     let mut functions = BTreeMap::<String, Code>::new();
     let mut cold = BTreeMap::<String, Code>::new();
     for (name, begin, end, _) in symbols.functions() {
@@ -45,6 +50,10 @@ pub(crate) fn weigh(symbols: &Symbols, traceable: &str) -> Result<KernelCode> {
         }
     }
     Ok(KernelCode { release: uname()?.release().to_string_lossy().into_owned(), functions })
+}
+
+fn read(file: &str) -> Result<String> {
+    fs::read_to_string(file).with_context(|| file.to_owned())
 }
 
 /// One function without what fills the gap to the next.

@@ -114,14 +114,14 @@ impl Engine {
     /// # Errors
     /// If there are none, or the control group cannot be read.
     pub(crate) fn processes(self) -> Result<Vec<(i32, &'static str)>> {
-        let processes = pids()?.into_iter().filter_map(|pid| {
+        let pids = pids()?;
+        ensure!(!pids.is_empty(), "the container has ended");
+        let processes = pids.into_iter().filter_map(|pid| {
             // It may be gone meanwhile.
             let words = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-            Some((pid, self.role(&String::from_utf8_lossy(&words), is_traced(pid))))
+            Some((pid, self.role(&String::from_utf8_lossy(&words), is_traced(pid))?))
         });
-        let processes: Vec<_> = processes.collect();
-        ensure!(!processes.is_empty(), "the container has ended");
-        Ok(processes)
+        Ok(processes.collect())
     }
 
     /// Asks its program to end, and waits until all of it has ended.
@@ -188,13 +188,15 @@ impl Engine {
     }
 
     /// The role of a process by its command line. gVisor names its own there; the address spaces of its
-    /// programs have none, or still that of the sentry, from which they were cloned.
-    fn role(self, words: &str, is_traced: bool) -> &'static str {
+    /// programs have none, or still that of the sentry, from which they were cloned. The runtime itself
+    /// is in the container's group for a while.
+    fn role(self, words: &str, is_traced: bool) -> Option<&'static str> {
         match self {
-            Self::Runc => "server",
-            Self::Gvisor if words.starts_with("runsc-gofer") => "gofer",
-            Self::Gvisor if words.starts_with("runsc-sandbox") && !is_traced => "sentry",
-            Self::Gvisor => "stub",
+            Self::Runc => Some("server"),
+            Self::Gvisor if is_traced => Some("stub"),
+            Self::Gvisor if words.starts_with("runsc-gofer") => Some("gofer"),
+            Self::Gvisor if words.starts_with("runsc-sandbox") => Some("sentry"),
+            Self::Gvisor => words.is_empty().then_some("stub"),
         }
     }
 }
@@ -278,10 +280,11 @@ mod tests {
     #[test]
     fn gvisors_processes_are_told_apart() {
         let role = |words, is_traced| Engine::Gvisor.role(words, is_traced);
-        assert_eq!(role("runsc-gofer\0--root=/x\0gofer\0", false), "gofer");
-        assert_eq!(role("runsc-sandbox\0--root=/x\0boot\0", false), "sentry");
-        assert_eq!(role("runsc-sandbox\0--root=/x\0boot\0", true), "stub");
-        assert_eq!(role("", true), "stub");
-        assert_eq!(Engine::Runc.role("nginx: worker process", false), "server");
+        assert_eq!(role("runsc-gofer\0--root=/x\0gofer\0", false), Some("gofer"));
+        assert_eq!(role("runsc-sandbox\0--root=/x\0boot\0", false), Some("sentry"));
+        assert_eq!(role("runsc-sandbox\0--root=/x\0boot\0", true), Some("stub"));
+        assert_eq!(role("", false), Some("stub"));
+        assert_eq!(role("/usr/bin/runsc\0run\0", false), None);
+        assert_eq!(Engine::Runc.role("nginx: worker process", false), Some("server"));
     }
 }

@@ -9,24 +9,27 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::utsname::uname;
 use nix::unistd::Pid;
-use surface::model::{KernelId, Phase, Role, Run};
+use surface::model::{KernelId, Phase, Policy, Role, Run};
 use surface::scenario::{Scenario, Workload};
 
 use crate::client::Client;
+use crate::fuzz;
 use crate::held::Held;
+use crate::network;
+use crate::policies;
 use crate::systems::{self, Cast, Subject};
 use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
 
 /// Requests before anything is looked at.
-const WARM_UP: u32 = 20;
+const WARM_UP: u32 = 300;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.
 const GLANCE: Duration = Duration::from_millis(1);
 
 /// What a process does before it confines itself.
-const LAUNCH: &str = "launch";
+pub(crate) const LAUNCH: &str = "launch";
 
 /// Makes it.
 ///
@@ -34,33 +37,29 @@ const LAUNCH: &str = "launch";
 /// If something cannot be started, does not answer, or records were lost.
 pub(crate) fn measure(scenario: &Scenario) -> Result<Run> {
     let mut tracer = Tracer::new()?;
-    let phases = match scenario.workload {
-        Workload::Fuzz => crate::fuzz::measure(&mut tracer, scenario)?,
-        _ => serve_or_end(&mut tracer, scenario)?,
-    };
+    let (mut phases, mut policies) = (Vec::new(), Vec::new());
+    if scenario.workload == Workload::Fuzz {
+        phases = fuzz::measure(&mut tracer, scenario)?;
+    } else {
+        let subject = systems::prepare(scenario)?;
+        say(&format!("starts {}", subject.words.join(" ")));
+        match (scenario.workload, subject.address) {
+            (Workload::Hello, _) => phases.push(whole(&mut tracer, &subject)?),
+            (workload, Some(address)) => {
+                let client = Client::new(workload, address);
+                policies = serve(&mut tracer, scenario, &subject, client, &mut phases)?;
+            }
+            (_, None) => batches(&mut tracer, scenario, &subject, &mut phases)?,
+        }
+    }
     Ok(Run {
         system: scenario.system.to_string(),
         workload: scenario.workload.to_string(),
         seed: scenario.seed,
         kernel: kernel(&tracer)?,
         phases,
-        policies: Vec::new(),
+        policies,
     })
-}
-
-/// A system from its start over its service to its end.
-fn serve_or_end(tracer: &mut Tracer, scenario: &Scenario) -> Result<Vec<Phase>> {
-    let subject = systems::prepare(scenario)?;
-    say(&format!("starts {}", subject.words.join(" ")));
-    let mut phases = Vec::new();
-    match (scenario.workload, subject.address) {
-        (Workload::Hello, _) => phases.push(whole(tracer, &subject)?),
-        (workload, Some(address)) => {
-            serve(tracer, scenario, &subject, Client::new(workload, address), &mut phases)?;
-        }
-        (_, None) => batches(tracer, scenario, &subject, &mut phases)?,
-    }
-    Ok(phases)
 }
 
 fn kernel(tracer: &Tracer) -> Result<KernelId> {
@@ -109,7 +108,8 @@ fn serve(
     subject: &Subject,
     client: Client,
     phases: &mut Vec<Phase>,
-) -> Result<()> {
+) -> Result<Vec<Policy>> {
+    network::make_clients()?;
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
@@ -128,10 +128,24 @@ fn serve(
         say(&format!("steady state {}: {} records", repeat + 1, recorded.events));
         phases.push(phase("steady", repeat, scenario.requests, recorded, &known, subject.cast));
     }
+    let permitted = permitted(&known)?;
     tracer.start(&tasks(&known)?, true)?;
     end(subject.cast, &mut child)?;
     phases.push(phase("exit", 0, 0, tracer.stop()?, &known, subject.cast));
-    Ok(())
+    Ok(permitted)
+}
+
+/// What the processes of each role may do. It is asked for when nothing is measured any more, as it
+/// interrupts them.
+fn permitted(known: &BTreeMap<i32, &'static str>) -> Result<Vec<Policy>> {
+    let mut roles = BTreeMap::<_, Vec<_>>::new();
+    for (&task, &role) in known {
+        // Of a process it tells all threads.
+        if policies::is_process(task) {
+            roles.entry(role).or_default().push(task);
+        }
+    }
+    roles.into_iter().map(|(role, tasks)| Ok(policies::read(role, &tasks)?.policy)).collect()
 }
 
 /// A program that does its work in batches and says when the next one comes.
@@ -205,9 +219,19 @@ fn phase(
     known: &BTreeMap<i32, &'static str>,
     cast: Cast,
 ) -> Phase {
+    let (events, roles) = (recorded.events, by_role(recorded, known, cast.helper()));
+    Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
+}
+
+/// What was recorded, by role. Who is not known is a helper.
+pub(crate) fn by_role(
+    recorded: Recorded,
+    known: &BTreeMap<i32, &'static str>,
+    helper: &str,
+) -> BTreeMap<String, Role> {
     let mut roles = BTreeMap::<String, Role>::new();
     for (task, done) in recorded.tasks {
-        let name = known.get(&task).copied().unwrap_or_else(|| cast.helper());
+        let name = known.get(&task).copied().unwrap_or(helper);
         // Until a process has confined itself, it is not what it is going to be.
         for (name, role) in [(LAUNCH, done.before), (name, done.role)] {
             if !role.calls.is_empty() {
@@ -215,8 +239,7 @@ fn phase(
             }
         }
     }
-    let events = recorded.events;
-    Phase { name: name.into(), repeat, requests, events, roles, progress: Vec::new() }
+    roles
 }
 
 /// Why a program has ended, if it has. Of a container the runtime ends when all is well.

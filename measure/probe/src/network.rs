@@ -1,9 +1,13 @@
-//! The machine's networks: a TAP interface for guests, and a namespace behind a pair of interfaces for
-//! programs that have the kernel's network.
+//! The machine's networks: a TAP interface for guests, a namespace behind a pair of interfaces for
+//! programs that have the kernel's network, and another one for clients. The machine routes between them,
+//! so that no server's system calls do the work of its client's end of a connection.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::fs::{self, File};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns};
 
 use crate::boot::run;
 
@@ -14,6 +18,10 @@ const TAP_GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
 /// The namespace of servers.
 pub(crate) const NAMESPACE: &str = "/run/netns/server";
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 1, 0, 2);
+/// The namespace of clients.
+const CLIENTS: &str = "/run/netns/client";
+/// The machine itself, as clients see it.
+const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 2, 0, 1);
 
 const IP: &str = "/sbin/ip";
 
@@ -42,17 +50,50 @@ pub(crate) fn guest_address(port: u16) -> SocketAddr {
 /// # Errors
 /// If the kernel refuses.
 pub(crate) fn make_namespace() -> Result<()> {
-    ip("netns add server")?;
-    ip("link add veth0 type veth peer name eth0 netns server")?;
-    ip("address add 10.1.0.1/24 dev veth0")?;
-    ip("link set veth0 up")?;
+    connect("server", 1)
+}
+
+/// Makes the clients' namespace and the ways from it.
+///
+/// # Errors
+/// If the kernel refuses.
+pub(crate) fn make_clients() -> Result<()> {
+    connect("client", 2)?;
+    fs::write("/proc/sys/net/ipv4/ip_forward", "1").context("cannot route")
+}
+
+/// Where clients find what is published by a process of the machine itself.
+pub(crate) fn router_address(port: u16) -> SocketAddr {
+    SocketAddrV4::new(ROUTER, port).into()
+}
+
+/// Connects, from where clients are.
+///
+/// # Errors
+/// If nobody is there, or a namespace cannot be entered.
+pub(crate) fn dial(address: SocketAddr, at_most: Duration) -> Result<TcpStream> {
+    let (home, away) = (File::open("/proc/self/ns/net"), File::open(CLIENTS));
+    let (home, away) = (home.context("/proc/self/ns/net")?, away.context(CLIENTS)?);
+    // A socket stays where it was made.
+    setns(away, CloneFlags::CLONE_NEWNET).context("cannot enter the clients' network")?;
+    let stream = TcpStream::connect_timeout(&address, at_most);
+    setns(home, CloneFlags::CLONE_NEWNET).context("cannot leave the clients' network")?;
+    stream.with_context(|| format!("cannot connect to {address}"))
+}
+
+/// Makes a namespace with the network 10.NUMBER.0.0/24, where the machine is 1 and the namespace 2.
+fn connect(name: &str, number: u8) -> Result<()> {
+    ip(&format!("netns add {name}"))?;
+    ip(&format!("link add veth{number} type veth peer name eth0 netns {name}"))?;
+    ip(&format!("address add 10.{number}.0.1/24 dev veth{number}"))?;
+    ip(&format!("link set veth{number} up"))?;
     for inside in [
-        "address add 10.1.0.2/24 dev eth0",
-        "link set lo up",
-        "link set eth0 up",
-        "route add default via 10.1.0.1",
+        format!("address add 10.{number}.0.2/24 dev eth0"),
+        "link set lo up".into(),
+        "link set eth0 up".into(),
+        format!("route add default via 10.{number}.0.1"),
     ] {
-        ip(&format!("-n server {inside}"))?;
+        ip(&format!("-n {name} {inside}"))?;
     }
     Ok(())
 }

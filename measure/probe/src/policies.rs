@@ -76,6 +76,13 @@ fn together(role: &str, stacks: &[Stack]) -> Result<Findings> {
     Ok(Findings { policy, foreign })
 }
 
+/// Whether a task is a process that still runs, and not one of its threads.
+pub(crate) fn is_process(task: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{task}/status")).unwrap_or_default();
+    let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
+    group.is_some_and(|group| group.trim().parse() == Ok(task))
+}
+
 fn threads(pid: i32) -> Result<Vec<i32>> {
     let folder = format!("/proc/{pid}/task");
     let entries = fs::read_dir(&folder).with_context(|| format!("process {pid} is not there"))?;

@@ -119,7 +119,8 @@ fn unikernel(scenario: &Scenario, tender: &[&str], cast: Cast) -> Result<Subject
         Workload::Fuzz | Workload::Code => bail!("{} has no guest", scenario.workload),
     };
     words.push("--mem=64".into());
-    let mut guest_words = Vec::new();
+    // As those beside it: no line for each request.
+    let mut guest_words = if port.is_some() { vec!["--log=warn".into()] } else { Vec::new() };
     let address = match port {
         None => None,
         Some(port) => {
@@ -137,8 +138,9 @@ fn unikernel(scenario: &Scenario, tender: &[&str], cast: Cast) -> Result<Subject
                     address
                 }
                 None => {
-                    words.push(format!("--publish:service={PUBLISHED}:{port}"));
-                    ([127, 0, 0, 1], PUBLISHED).into()
+                    let address = network::router_address(PUBLISHED);
+                    words.push(format!("--publish:service={address}:{port}"));
+                    address
                 }
             })
         }

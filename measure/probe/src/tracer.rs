@@ -21,6 +21,7 @@ use recorder::{Reader, Recorder};
 
 /// Pages of the buffer: 18 million records.
 const BUFFER_KIB: u32 = 512 << 10;
+const MODULES: &str = "/proc/modules";
 /// A number that no task has (the kernel ends at 4194304): with no number at all the tracer would
 /// record everything, and it forgets those of tasks that end.
 const NOBODY: i32 = 1 << 29;
@@ -29,6 +30,8 @@ const NOBODY: i32 = 1 << 29;
 #[derive(Debug)]
 pub(crate) struct Tracer {
     control: Control,
+    /// Which modules there were when symbols were read, with what else is known of them.
+    modules: String,
     symbols: &'static Symbols,
     /// Which lines of `available_filter_functions` a name stands in, from 1.
     lines: BTreeMap<String, Vec<u32>>,
@@ -48,29 +51,32 @@ pub(crate) struct Recorded {
 }
 
 impl Tracer {
-    /// Makes the tracer ready and reads the kernel's symbols, those of modules that are there by now among
-    /// them. Needs tracefs and one processor: records of several have no common order.
+    /// Makes the tracer ready. Needs tracefs and one processor: records of several have no common order.
     ///
     /// # Errors
     /// If the kernel's tracer is not what is known here.
     pub(crate) fn new() -> Result<Self> {
         let control = Control::new(BUFFER_KIB)?;
-        let traceable = control.read("available_filter_functions")?;
-        let kallsyms = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
-        // They stay as long as this machine.
-        let symbols: &Symbols = Box::leak(Box::new(Symbols::parse(&kallsyms, &traceable)?));
-        let mut lines = BTreeMap::<String, Vec<u32>>::new();
-        for (number, line) in (1..).zip(traceable.lines()) {
-            let name = line.split(' ').next().unwrap_or("");
-            lines.entry(name.to_owned()).or_default().push(number);
-        }
+        let modules = fs::read_to_string(MODULES).context(MODULES)?;
+        let (symbols, lines) = learn(&control)?;
         let table = match symbols.table() {
             Some((begin, end)) => Kcore::open()?.words(begin, end)?,
             None => Vec::new(),
         };
         let recorder = Recorder::new(control.formats()?, Attribution::new(symbols));
         let recorder = Arc::new(Mutex::new(recorder));
-        Ok(Self { control, symbols, lines, table, recorder, reader: None })
+        Ok(Self { control, modules, symbols, lines, table, recorder, reader: None })
+    }
+
+    /// Modules bring symbols, which are read again when there are others.
+    fn look_for_modules(&mut self) -> Result<()> {
+        let modules = fs::read_to_string(MODULES).context(MODULES)?;
+        if names_of(&modules).ne(names_of(&self.modules)) {
+            (self.symbols, self.lines) = learn(&self.control)?;
+            hold(&self.recorder).learn(Attribution::new(self.symbols));
+            self.modules = modules;
+        }
+        Ok(())
     }
 
     /// Records these tasks (numbers of threads), and with `follow` those that they start.
@@ -80,6 +86,7 @@ impl Tracer {
     pub(crate) fn start(&mut self, tasks: &[i32], follow: bool) -> Result<()> {
         ensure!(self.reader.is_none(), "the tracer records already");
         ensure!(!tasks.is_empty(), "there is no task to be traced");
+        self.look_for_modules()?;
         self.control.clear(follow)?;
         let numbers: Vec<i32> = tasks.iter().copied().chain([NOBODY]).collect();
         self.control.trace(&numbers)?;
@@ -162,11 +169,6 @@ impl Tracer {
         table.filter_map(|&entry| self.symbols.call_at(entry)).collect::<BTreeSet<_>>().len() as u32
     }
 
-    /// The kernel's symbols.
-    pub(crate) fn symbols(&self) -> &'static Symbols {
-        self.symbols
-    }
-
     /// The entry of the system call that a task waits in.
     fn call_of(&self, task: i32) -> Result<Option<surface::symbols::Function>> {
         let file = format!("/proc/{task}/syscall");
@@ -176,6 +178,24 @@ impl Tracer {
         let entry = number.and_then(|number| self.table.get(number));
         Ok(entry.and_then(|&entry| self.symbols.at(entry)))
     }
+}
+
+/// The kernel's symbols, and which lines the tracer's functions stand in.
+fn learn(control: &Control) -> Result<(&'static Symbols, BTreeMap<String, Vec<u32>>)> {
+    let traceable = control.read("available_filter_functions")?;
+    let kallsyms = fs::read_to_string("/proc/kallsyms").context("/proc/kallsyms")?;
+    // They stay as long as this machine.
+    let symbols: &Symbols = Box::leak(Box::new(Symbols::parse(&kallsyms, &traceable)?));
+    let mut lines = BTreeMap::<String, Vec<u32>>::new();
+    for (number, line) in (1..).zip(traceable.lines()) {
+        let name = line.split(' ').next().unwrap_or("");
+        lines.entry(name.to_owned()).or_default().push(number);
+    }
+    Ok((symbols, lines))
+}
+
+fn names_of(modules: &str) -> impl Iterator<Item = &str> {
+    modules.lines().filter_map(|line| line.split(' ').next())
 }
 
 /// Whether a thread is its process's first one.

@@ -1,9 +1,9 @@
 //! What the kernel did for a program: the function tracer's records, by process and system call.
 #![forbid(unsafe_code)]
 
+pub mod attribution;
 pub mod calls;
 pub mod filter;
-pub mod attribution;
 pub mod format;
 pub mod model;
 pub mod pages;

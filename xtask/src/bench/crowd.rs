@@ -45,7 +45,7 @@ const ASLEEP: &str = "#include <unistd.h>\nint main(void) { for (;;) pause(); }\
 
 /// How many are started at once, and how often.
 const FULL: [(usize, u64); 8] =
-    [(1, 5), (2, 5), (4, 5), (8, 5), (16, 3), (32, 3), (64, 3), (128, 3)];
+    [(1, 5), (2, 5), (4, 5), (8, 5), (16, 3), (32, 3), (64, 2), (128, 2)];
 const QUICK: [(usize, u64); 3] = [(1, 2), (4, 2), (16, 1)];
 const IDLE_FULL: [(usize, u64); 4] = [(1, 2), (10, 1), (100, 1), (1000, 1)];
 const IDLE_QUICK: [(usize, u64); 2] = [(1, 1), (10, 1)];

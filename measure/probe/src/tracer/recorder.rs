@@ -38,6 +38,10 @@ impl Recorder {
         Self { pages: None, formats, attribution, tasks: BTreeMap::new(), follow: false, events: 0 }
     }
 
+    pub(super) fn learn(&mut self, attribution: Attribution<'static>) {
+        self.attribution = attribution;
+    }
+
     pub(super) fn clear(&mut self, pages: File, follow: bool) {
         self.pages = Some(pages);
         self.attribution.forget();

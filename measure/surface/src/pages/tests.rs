@@ -29,7 +29,7 @@ fn function_data(pid: i32, ip: u64, parent: u64) -> Vec<u8> {
 
 /// A record whose kind is its length.
 fn short(data: &[u8], delta: u32) -> Vec<u8> {
-    let mut record = (data.len() as u32 / 4 | delta << 5).to_le_bytes().to_vec();
+    let mut record = ((data.len() as u32 / 4) | (delta << 5)).to_le_bytes().to_vec();
     record.extend(data);
     record
 }

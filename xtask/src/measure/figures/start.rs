@@ -11,7 +11,7 @@ use super::{Options, add, at, bar, empty};
 use crate::bench::{self, Lines};
 
 /// Rounds of single starts. Containers take part in every fifth.
-const ROUNDS: u64 = 300;
+const ROUNDS: u64 = 200;
 const QUICK_ROUNDS: u64 = 25;
 
 /// All figures of starts. Who is not installed is left out, and who is too slow for more at once stops, which notes
