@@ -113,7 +113,7 @@ fn serve(
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    client.wait().or_else(|error| Err(ended(subject.cast, &mut child).unwrap_or(error)))?;
+    client.wait().map_err(|error| ended(subject.cast, &mut child).unwrap_or(error))?;
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &known, subject.cast));
     client.requests(WARM_UP)?;
