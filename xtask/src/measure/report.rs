@@ -13,8 +13,7 @@ use super::Place;
 
 /// What Docker's profile is read for.
 const KERNEL: (u32, u32) = (6, 1);
-const PROFILE: &str =
-    "https://github.com/moby/moby/blob/master/profiles/seccomp/default.json, see measure/data/README.md";
+const PROFILE: &str = "https://github.com/moby/moby/blob/master/profiles/seccomp/default.json, see measure/data/README.md";
 /// Of pictures, beside the text.
 const PICTURES: &str = "report";
 

@@ -41,7 +41,8 @@ fn used(run: &Run) -> BTreeMap<&str, BTreeMap<&str, u64>> {
     for phase in run.phases.iter().filter(|phase| phase.name == "steady") {
         for (role, done) in &phase.roles {
             // What stands in brackets is no call.
-            let calls = done.calls.iter().filter(|(name, call)| !name.starts_with('(') && call.count > 0);
+            let calls =
+                done.calls.iter().filter(|(name, call)| !name.starts_with('(') && call.count > 0);
             for (name, call) in calls {
                 *used.entry(&**role).or_default().entry(&**name).or_default() += call.count;
             }
