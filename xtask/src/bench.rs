@@ -43,6 +43,7 @@ pub(crate) use sweep::Lines;
 #[cfg(test)]
 pub(crate) use {contest::Trial, meter::Reading};
 pub(crate) use http::page;
+pub(crate) use machine::describe;
 
 use crate::packages::Workspace;
 use crate::{explain, unexpected};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, Write as _};
 use std::num::NonZeroUsize;
-use std::os::unix::fs::chown;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -113,6 +113,8 @@ fn counter() -> Result<&'static AtomicU64> {
 /// Starts a child and waits until nothing is left of it.
 fn one(folder: &Path, place: &Place, counter: &AtomicU64, seed: u64) -> Result<()> {
     let own = folder.join(format!("{seed:016x}"));
+    // Children may have shut it for themselves and everybody.
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o755));
     fs::create_dir(&own).with_context(|| own.display().to_string())?;
     // SAFETY: there is one thread, so that a child may do anything.
     match Errno::result(unsafe { libc::fork() }).context("fork")? {
