@@ -29,10 +29,11 @@ pub(crate) fn main(mut words: impl Iterator<Item = String>) -> Result<()> {
     for batch in 0..=batches {
         println!("ready {batch}");
         stdout().flush()?;
+        // The last one's end is to be seen without the program's.
+        std::thread::sleep(REST);
         if batch == batches {
             break;
         }
-        std::thread::sleep(REST);
         for transfer in 0..transfers {
             let place = transfer * 7919 % blocks * BLOCK;
             if transfer % 2 == 0 {

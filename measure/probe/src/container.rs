@@ -34,8 +34,8 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "io", "memory", "pids"];
 /// Docker's seccomp profile, in its own format.
 const PROFILE: &str = "/measure/docker-seccomp.json";
-/// How long an end may take before it counts as hung, in the virtual machine's time.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an end may take before it counts as hung, in the virtual machine's time: programs rest before theirs.
+const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What those processes of a runtime are that are not in the container.
