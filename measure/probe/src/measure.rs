@@ -23,8 +23,10 @@ use crate::systems::{self, Cast, Subject};
 use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
 
-/// Requests before anything is looked at: a ring has been around by then, and all of its memory touched.
-const WARM_UP: u32 = 1000;
+/// Requests before anything is looked at.
+const WARM_UP: u32 = 200;
+/// The same with a ring: it has been around by then, so that all of its memory was touched.
+const WARM_UP_RING: u32 = 3000;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.
@@ -79,12 +81,18 @@ fn whole(tracer: &mut Tracer, subject: &Subject) -> Result<Phase> {
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    let (status, roles) = match subject.cast {
+    let (status, mut roles) = match subject.cast {
         Cast::Container(_) => watch(subject.cast, &mut child)?,
         _ => (child.wait().context("wait")?, BTreeMap::new()),
     };
     let recorded = tracer.stop()?;
     ensure!(status.success(), "it has ended with {status}");
+    if subject.cast == Cast::Nabla {
+        // Without a network there are two, and one of them was started here.
+        let started = child.id().cast_signed();
+        let guests = recorded.tasks.keys().filter(|&&task| task != started);
+        roles.extend(guests.map(|&guest| (guest, "guest")));
+    }
     Ok(phase("start", 0, 0, recorded, &roles, subject.cast))
 }
 
@@ -118,7 +126,7 @@ fn serve(
     client.wait().map_err(|error| ended(subject.cast, &mut child).unwrap_or(error))?;
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &known, subject.cast));
-    client.requests(WARM_UP)?;
+    client.requests(if scenario.system.has_ring() { WARM_UP_RING } else { WARM_UP })?;
     std::thread::sleep(SETTLE);
     for repeat in 0..scenario.repeats {
         let tasks = tasks(&known)?;

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn what_was_asked_for_is_in_it() {
         let config = config(&bundle(), Path::new("/rootfs"), Some(json!({ "defaultAction": "X" })));
-        assert_eq!(config["root"]["path"], "/root");
+        assert_eq!(config["root"]["path"], "/rootfs");
         assert_eq!(config["process"]["args"], json!(["/x", "y"]));
         assert_eq!(config["linux"]["namespaces"][5]["path"], "/run/netns/server");
         assert_eq!(config["linux"]["seccomp"]["defaultAction"], "X");
