@@ -14,7 +14,7 @@ guest_rt::manifest! {
 
 const BLOCK: usize = 4096;
 /// In this time whoever looks on gets ready.
-const REST: Duration = Duration::from_secs(3);
+const REST: Duration = Duration::from_secs(60);
 
 #[guest_rt::main]
 async fn main() -> Result<(), Error> {
@@ -28,10 +28,11 @@ async fn main() -> Result<(), Error> {
     let mut buffer = [0; BLOCK];
     for batch in 0..=batches {
         guest_rt::println!("ready {batch}");
+        // The last one's end is to be seen without the guest's.
+        sleep(REST).await;
         if batch == batches {
             break;
         }
-        sleep(REST).await;
         for transfer in 0..transfers {
             let place = transfer * 7919 % blocks * BLOCK as u64;
             if transfer % 2 == 0 {

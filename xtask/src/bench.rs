@@ -39,10 +39,11 @@ use lexopt::{Arg, Parser, ValueExt};
 use serde_json::Value;
 
 pub(crate) use contest::{Sample, Trials};
+pub(crate) use http::page;
+pub(crate) use machine::describe;
 pub(crate) use sweep::Lines;
 #[cfg(test)]
 pub(crate) use {contest::Trial, meter::Reading};
-pub(crate) use http::page;
 
 use crate::packages::Workspace;
 use crate::{explain, unexpected};

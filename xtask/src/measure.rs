@@ -1,6 +1,7 @@
 //! `cargo xtask measure`: how much of a kernel our guests and others reach, what they are permitted,
 //! how fast they are, and a report of all that.
 
+mod about;
 mod figures;
 mod gate;
 mod initramfs;
@@ -11,6 +12,7 @@ mod packages;
 mod parts;
 mod report;
 mod surface;
+mod syscalls;
 mod vm;
 
 use std::fs;
@@ -22,6 +24,7 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use lexopt::{Arg, Parser, ValueExt};
 use measure_report::Figure;
 
+use ::surface::model::Run;
 use ::surface::scenario::{System, Workload};
 
 use self::gate::Gate;
@@ -77,6 +80,13 @@ impl Options {
         figures::Options { quick: self.quick }
     }
 
+    fn wants_run(&self, run: &Run) -> bool {
+        let wants = |wanted: &[&str], word: &str| wanted.is_empty() || wanted.contains(&word);
+        let systems: Vec<_> = self.systems.iter().map(|system| system.word()).collect();
+        let workloads: Vec<_> = self.workloads.iter().map(|workload| workload.word()).collect();
+        wants(&systems, &run.system) && wants(&workloads, &run.workload)
+    }
+
     /// How many virtual machines run at once.
     fn jobs(&self) -> usize {
         match self.jobs {
@@ -100,8 +110,9 @@ fn save(place: &Place, figures: Vec<Figure>) -> Result<()> {
 /// A part of the measurements.
 type Part = (&'static str, fn(&Place, &Options) -> Result<()>);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 8] = [
     ("surface", surface::measure),
+    ("syscalls", syscalls::print),
     ("fuzz", surface::fuzz),
     ("code", surface::code),
     ("throughput", |place, options| save(place, figures::throughput(options.figures())?)),
@@ -145,6 +156,9 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
             eprintln!("{name}: {error:#}");
             failure = Some(error);
         }
+    }
+    if part != "report" && part != "syscalls" {
+        about::note(&place, &options)?;
     }
     report::write(&place)?;
     failure.map_or(Ok(ExitCode::SUCCESS), Err)

@@ -22,6 +22,8 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use serde_json::Value;
 
+use crate::processes::is_traced;
+
 /// Where an image lies.
 const IMAGE: &str = "/image";
 /// Where all of a container lies.
@@ -32,8 +34,8 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 const CONTROLLERS: [&str; 5] = ["cpuset", "cpu", "io", "memory", "pids"];
 /// Docker's seccomp profile, in its own format.
 const PROFILE: &str = "/measure/docker-seccomp.json";
-/// How long an end may take before it counts as hung, in the virtual machine's time.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long an end may take before it counts as hung, in the virtual machine's time: programs rest before theirs.
+const PATIENCE: Duration = Duration::from_secs(180);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// What those processes of a runtime are that are not in the container.
@@ -248,13 +250,6 @@ fn pids() -> Result<Vec<i32>> {
     let mut pids = pids.with_context(|| format!("{file}: {text:?}"))?;
     pids.sort_unstable();
     Ok(pids)
-}
-
-/// Whether somebody traces a process, as the sentry does with its programs.
-fn is_traced(pid: i32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
-    tracer.is_some_and(|tracer| tracer.trim() != "0")
 }
 
 #[cfg(test)]

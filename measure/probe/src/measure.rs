@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, ChildStdout, ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::{Signal, kill};
@@ -12,17 +12,21 @@ use nix::unistd::Pid;
 use surface::model::{KernelId, Phase, Policy, Role, Run};
 use surface::scenario::{Scenario, Workload};
 
+use crate::block::REST;
 use crate::client::Client;
 use crate::fuzz;
 use crate::held::Held;
 use crate::network;
 use crate::policies;
+use crate::processes::is_traced;
 use crate::systems::{self, Cast, Subject};
 use crate::tell::say;
 use crate::tracer::{Recorded, Tracer};
 
 /// Requests before anything is looked at.
-const WARM_UP: u32 = 300;
+const WARM_UP: u32 = 200;
+/// The same with a ring: it has been around by then, so that all of its memory was touched.
+const WARM_UP_RING: u32 = 3000;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.
@@ -77,12 +81,18 @@ fn whole(tracer: &mut Tracer, subject: &Subject) -> Result<Phase> {
     let held = Held::start(&subject.words, subject.namespace, Stdio::inherit())?;
     tracer.start(&[held.id()], true)?;
     let mut child = held.go()?;
-    let (status, roles) = match subject.cast {
+    let (status, mut roles) = match subject.cast {
         Cast::Container(_) => watch(subject.cast, &mut child)?,
         _ => (child.wait().context("wait")?, BTreeMap::new()),
     };
     let recorded = tracer.stop()?;
     ensure!(status.success(), "it has ended with {status}");
+    if subject.cast == Cast::Nabla {
+        // Without a network there are two, and one of them was started here.
+        let started = child.id().cast_signed();
+        let guests = recorded.tasks.keys().filter(|&&task| task != started);
+        roles.extend(guests.map(|&guest| (guest, "guest")));
+    }
     Ok(phase("start", 0, 0, recorded, &roles, subject.cast))
 }
 
@@ -116,7 +126,7 @@ fn serve(
     client.wait().map_err(|error| ended(subject.cast, &mut child).unwrap_or(error))?;
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 1, tracer.stop()?, &known, subject.cast));
-    client.requests(WARM_UP)?;
+    client.requests(if scenario.system.has_ring() { WARM_UP_RING } else { WARM_UP })?;
     std::thread::sleep(SETTLE);
     for repeat in 0..scenario.repeats {
         let tasks = tasks(&known)?;
@@ -136,16 +146,17 @@ fn serve(
 }
 
 /// What the processes of each role may do. It is asked for when nothing is measured any more, as it
-/// interrupts them.
+/// interrupts them. Of those that have a tracer it cannot be: those are gVisor's stubs, whose calls its
+/// sentry catches one and all, so that it is the sentry's filter that counts.
 fn permitted(known: &BTreeMap<i32, &'static str>) -> Result<Vec<Policy>> {
     let mut roles = BTreeMap::<_, Vec<_>>::new();
     for (&task, &role) in known {
         // Of a process it tells all threads.
-        if policies::is_process(task) {
+        if policies::is_process(task) && !is_traced(task) {
             roles.entry(role).or_default().push(task);
         }
     }
-    roles.into_iter().map(|(role, tasks)| Ok(policies::read(role, &tasks)?.policy)).collect()
+    roles.into_iter().map(|(role, tasks)| policies::read(role, &tasks)).collect()
 }
 
 /// A program that does its work in batches and says when the next one comes.
@@ -161,11 +172,14 @@ fn batches(
     let output = child.stdout.take().context("no pipe")?;
     let mut lines = BufReader::new(output);
     wait_for(&mut lines, 0)?;
+    let mut rest = Instant::now();
     let mut known = roles(subject.cast, &child)?;
     phases.push(phase("start", 0, 0, tracer.stop()?, &known, subject.cast));
     for repeat in 0..scenario.repeats {
         tracer.start(&tasks(&known)?, true)?;
+        ensure!(rest.elapsed() < REST / 2, "a batch may have begun before it was looked at");
         wait_for(&mut lines, repeat + 1)?;
+        rest = Instant::now();
         let recorded = tracer.stop()?;
         known.extend(roles(subject.cast, &child).unwrap_or_default());
         say(&format!("batch {}: {} records", repeat + 1, recorded.events));

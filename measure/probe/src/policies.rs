@@ -12,7 +12,7 @@ use nix::sys::ptrace::{self, Options};
 use nix::sys::signal::Signal;
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
-use surface::filter::{Filters, Foreign, Instruction};
+use surface::filter::{Filters, Instruction};
 use surface::model::{Permitted, Policy};
 
 /// `PTRACE_SECCOMP_GET_FILTER` (`linux/ptrace.h`).
@@ -23,14 +23,6 @@ const MAX_FILTERS: usize = 32_768 / 5 + 1;
 /// `BPF_MAXINSNS` (`linux/bpf_common.h`).
 const MAX_INSTRUCTIONS: usize = 4096;
 
-/// What a role's threads may do.
-pub(crate) struct Findings {
-    /// On x86-64.
-    pub(crate) policy: Policy,
-    /// By the calls of other ABIs.
-    pub(crate) foreign: Foreign,
-}
-
 /// What the threads of these processes are permitted, taken together: what one may do, the role may.
 ///
 /// A system call that is interrupted for this is begun again, with two exceptions: epoll_wait(2) and
@@ -40,7 +32,7 @@ pub(crate) struct Findings {
 /// # Errors
 /// When a process is gone, is traced by another, or when the kernel does not tell filters: it has to be
 /// built with `CONFIG_CHECKPOINT_RESTORE`, and the caller needs CAP_SYS_ADMIN and no filter itself.
-pub(crate) fn read(role: &str, pids: &[i32]) -> Result<Findings> {
+pub(crate) fn read(role: &str, pids: &[i32]) -> Result<Policy> {
     ensure!(!pids.is_empty(), "no process of the role '{role}' to read the filters of");
     let mut stacks = Vec::new();
     for pid in pids {
@@ -57,23 +49,18 @@ pub(crate) fn read(role: &str, pids: &[i32]) -> Result<Findings> {
 
 type Stack = Vec<Vec<Instruction>>;
 
-fn together(role: &str, stacks: &[Stack]) -> Result<Findings> {
+fn together(role: &str, stacks: &[Stack]) -> Result<Policy> {
     let mut calls: BTreeMap<String, bool> = BTreeMap::new();
-    let mut foreign = Foreign::default();
     for stack in stacks {
         let filters = Filters::new(stack)?;
         for Permitted { name, conditional } in filters.permitted() {
             calls.entry(name).and_modify(|before| *before &= conditional).or_insert(conditional);
         }
-        let other = filters.foreign();
-        foreign.x32 = foreign.x32.max(other.x32);
-        foreign.i386 = foreign.i386.max(other.i386);
     }
     let filters = stacks.iter().map(Vec::len).min().unwrap_or(0);
     let permitted = calls.into_iter().map(|(name, conditional)| Permitted { name, conditional });
     let calls = if filters == 0 { Vec::new() } else { permitted.collect() };
-    let policy = Policy { role: role.to_owned(), filters: filters.try_into()?, calls };
-    Ok(Findings { policy, foreign })
+    Ok(Policy { role: role.to_owned(), filters: filters.try_into()?, calls })
 }
 
 /// Whether a task is a process that still runs, and not one of its threads.

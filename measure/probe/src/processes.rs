@@ -55,6 +55,13 @@ pub(crate) fn threads(id: i32) -> Result<Vec<i32>> {
     Ok(threads)
 }
 
+/// Whether another process traces a task, as gVisor's sentry does with its programs.
+pub(crate) fn is_traced(task: i32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{task}/status")).unwrap_or_default();
+    let tracer = status.lines().find_map(|line| line.strip_prefix("TracerPid:"));
+    tracer.is_some_and(|tracer| tracer.trim() != "0")
+}
+
 /// Of /proc/PID/stat: number, name in brackets (which may hold anything), state, parent. One that has
 /// ended and was not waited for is no process any more.
 fn parse(stat: &str) -> Option<Process> {

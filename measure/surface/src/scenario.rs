@@ -81,6 +81,11 @@ impl System {
         matches!(self, Self::NablaTap | Self::NablaPlain | Self::NablaRing | Self::NablaUser)
     }
 
+    /// Whether its guest shares memory with a gateway.
+    pub const fn has_ring(self) -> bool {
+        matches!(self, Self::NablaRing | Self::NablaUser)
+    }
+
     /// Whether it can do that: a network is not looked at twice with a workload that has none.
     pub const fn does(self, workload: Workload) -> bool {
         match workload {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::candidate::Candidate;
 
 /// The machine, the source and the date.
-pub(super) fn describe(source: &Path) -> Value {
+pub(crate) fn describe(source: &Path) -> Value {
     json!({
         "date": said(Command::new("date").args(["-u", "+%Y-%m-%dT%H:%M:%SZ"])),
         "machine": {

@@ -47,9 +47,8 @@ pub(crate) enum Gate {
 pub(crate) fn run(place: &Place, options: &Options, gate: Gate) -> Result<ExitCode> {
     let repeats = if gate == Gate::Accept { ACCEPT_REPEATS } else { CHECK_REPEATS };
     let guests = GUESTS.into_iter().filter(|&(workload, system)| options.wants(system, workload));
-    let scenarios: Vec<_> = guests
-        .map(|(workload, system)| surface::scenario(system, workload, repeats))
-        .collect();
+    let scenarios: Vec<_> =
+        guests.map(|(workload, system)| surface::scenario(system, workload, repeats)).collect();
     ensure!(!scenarios.is_empty(), "none of the guests that have a list was asked for");
     let is_shut = AtomicBool::new(false);
     let mut machines = Machines::make(place)?;
@@ -114,7 +113,9 @@ impl Permitted {
         for (line, number) in text.lines().map(str::trim).zip(1..) {
             if let Some(kernel) = line.strip_prefix(KERNEL) {
                 permitted.kernel = kernel.to_owned();
-            } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            } else if let Some(name) =
+                line.strip_prefix('[').and_then(|line| line.strip_suffix(']'))
+            {
                 call = Some(permitted.calls.entry(name.to_owned()).or_default());
             } else if !line.is_empty() && !line.starts_with('#') {
                 let functions = call.as_mut();

@@ -102,7 +102,8 @@ impl Initramfs {
 }
 
 fn append(archive: &mut Vec<u8>, number: u32, path: &str, entry: &Entry) -> Result<()> {
-    let size = u32::try_from(entry.contents.len()).with_context(|| format!("{path} is too large"))?;
+    let size =
+        u32::try_from(entry.contents.len()).with_context(|| format!("{path} is too large"))?;
     ensure!(!path.contains('\0'), "a path has a NUL byte in it");
     let name_size = u32::try_from(path.len() + 1).context("a path is too long")?;
     let (major, minor) = entry.device;

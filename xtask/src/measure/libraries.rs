@@ -14,8 +14,12 @@ const DT_NULL: u64 = 0;
 const DT_NEEDED: u64 = 1;
 const DT_STRTAB: u64 = 5;
 /// Where Debian keeps libraries.
-const FOLDERS: [&str; 4] =
-    ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib/x86_64-linux-gnu/systemd"];
+const FOLDERS: [&str; 4] = [
+    "lib/x86_64-linux-gnu",
+    "usr/lib/x86_64-linux-gnu",
+    "lib64",
+    "usr/lib/x86_64-linux-gnu/systemd",
+];
 
 /// What one file asks for.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -62,7 +62,9 @@ impl Machines {
                     let next = || queue.lock().ok()?.pop_front();
                     while let Some((number, scenario, files)) = next() {
                         let told = self.one(&number, &scenario, &files);
-                        let Err(error) = told.and_then(|told| keep(&scenario, &told)) else { continue };
+                        let Err(error) = told.and_then(|told| keep(&scenario, &told)) else {
+                            continue;
+                        };
                         eprintln!("{number} {}: {error:#}", name(&scenario));
                         if let Ok(mut failure) = failure.lock() {
                             failure.get_or_insert(error);

@@ -6,9 +6,14 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use measure_report::Measurement;
+use measure_report::cve::Table;
+use measure_report::profile::{self, Profile};
 
 use super::Place;
 
+/// What Docker's profile is read for.
+const KERNEL: (u32, u32) = (6, 1);
+const PROFILE: &str = "https://github.com/moby/moby/blob/master/profiles/seccomp/default.json, see measure/data/README.md";
 /// Of pictures, beside the text.
 const PICTURES: &str = "report";
 
@@ -17,7 +22,7 @@ const PICTURES: &str = "report";
 /// # Errors
 /// If a result is damaged, or nothing can be written.
 pub(crate) fn write(place: &Place) -> Result<()> {
-    let measurement = read(&place.folder("data")?)?;
+    let measurement = read(place)?;
     let report = measure_report::render(&measurement, PICTURES);
     let pictures = place.folder(PICTURES)?;
     for (name, picture) in &report.pictures {
@@ -31,14 +36,25 @@ pub(crate) fn write(place: &Place) -> Result<()> {
     Ok(())
 }
 
-/// All results that lie there.
+/// All results that lie there, with the published vulnerabilities held against them.
 ///
 /// # Errors
 /// If one is damaged.
-pub(crate) fn read(folder: &Path) -> Result<Measurement> {
+pub(crate) fn read(place: &Place) -> Result<Measurement> {
     let mut files = BTreeMap::new();
-    collect(folder, "", &mut files)?;
-    Ok(measure_report::load(&files)?)
+    collect(&place.folder("data")?, "", &mut files)?;
+    let mut measurement = measure_report::load(&files)?;
+    if !measurement.runs.is_empty() {
+        let data = |name: &str| {
+            let path = place.ours.root.join("measure/data").join(name);
+            fs::read_to_string(&path).with_context(|| path.display().to_string())
+        };
+        let profile = data("docker-seccomp.json")?;
+        let profile = profile::with_later(&profile, &data("docker-seccomp-later.json")?)?;
+        let profile = Profile::read(&profile, &[], KERNEL)?;
+        measurement.judge(&Table::read(&data("cves.json")?)?, &profile, PROFILE);
+    }
+    Ok(measurement)
 }
 
 fn collect(folder: &Path, below: &str, files: &mut BTreeMap<String, String>) -> Result<()> {

@@ -23,9 +23,8 @@ const CALLS: u64 = 200_000;
 /// If something does not build, or a machine fails.
 pub(super) fn measure(place: &Place, options: &Options) -> Result<()> {
     let repeats = if options.quick { QUICK_REPEATS } else { REPEATS };
-    let scenarios = wanted(options, &Workload::SURFACE, |system, workload| {
-        scenario(system, workload, repeats)
-    });
+    let scenarios =
+        wanted(options, &Workload::SURFACE, |system, workload| scenario(system, workload, repeats));
     run(place, options, scenarios, "data/surface")
 }
 

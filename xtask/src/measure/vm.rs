@@ -63,7 +63,9 @@ impl Vm {
         command.args(["-rtc", "base=2024-01-01,clock=vm", "-seed", &self.seed.to_string()]);
         for port in [&console, &output] {
             // A comma would begin an option of the port.
-            command.arg("-serial").arg(format!("file:{}", port.display().to_string().replace(',', ",,")));
+            command
+                .arg("-serial")
+                .arg(format!("file:{}", port.display().to_string().replace(',', ",,")));
         }
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&initrd);
         command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off nokaslr"]);
@@ -76,7 +78,8 @@ impl Vm {
         let told = fs::read(&output).with_context(|| output.display().to_string())?;
         let told = unwrap(&told).map(<[u8]>::to_vec).with_context(|| {
             let complaint = fs::read_to_string(&complaints).unwrap_or_default();
-            let last = [machine.last.trim(), complaint.trim()].into_iter().find(|said| !said.is_empty());
+            let last =
+                [machine.last.trim(), complaint.trim()].into_iter().find(|said| !said.is_empty());
             let last = last.unwrap_or("it did not say why");
             let rest = machine.console.display();
             format!("the virtual machine of {name} failed ({status}): {last}; {rest} has the rest")
@@ -178,7 +181,8 @@ mod tests {
     #[test]
     fn what_is_told_is_told_whole_or_not_at_all() {
         assert_eq!(unwrap(b"nabla 2\n{}").unwrap(), b"{}");
-        for wrong in [&b""[..], b"nabla", b"nabla 3\n{}", b"nabla 1\n{}", b"nabla x\n", b"nabla 2"] {
+        for wrong in [&b""[..], b"nabla", b"nabla 3\n{}", b"nabla 1\n{}", b"nabla x\n", b"nabla 2"]
+        {
             assert!(unwrap(wrong).is_err());
         }
     }

@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn what_was_asked_for_is_in_it() {
-        let config = config(&bundle(), Path::new("/root"), Some(json!({ "defaultAction": "X" })));
-        assert_eq!(config["root"]["path"], "/root");
+        let config = config(&bundle(), Path::new("/rootfs"), Some(json!({ "defaultAction": "X" })));
+        assert_eq!(config["root"]["path"], "/rootfs");
         assert_eq!(config["process"]["args"], json!(["/x", "y"]));
         assert_eq!(config["linux"]["namespaces"][5]["path"], "/run/netns/server");
         assert_eq!(config["linux"]["seccomp"]["defaultAction"], "X");
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn other_users_have_no_capabilities_and_no_filter_is_none() {
         let bundle = Bundle { uid: 65534, network: None, ..bundle() };
-        let config = config(&bundle, Path::new("/root"), None);
+        let config = config(&bundle, Path::new("/rootfs"), None);
         assert_eq!(config["process"]["capabilities"]["effective"], json!([]));
         assert_eq!(config["linux"]["seccomp"], Value::Null);
         assert_eq!(config["linux"]["namespaces"][5], json!({ "type": "network" }));

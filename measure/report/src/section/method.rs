@@ -17,8 +17,10 @@ pub(super) fn blocks(_: &Measurement) -> Vec<Block> {
          what lies above an interrupt's entry in the chain of calls. The unfiltered number has it. \
          It matters: a packet that is written to a TAP interface is received in the writer's context, \
          while a socket's packets may arrive in a soft interrupt.",
-        "At work: 20 requests to warm up, then 5 times 100 requests, 10 on each of 10 connections. \
-         Any repeat is the union of these, every repeat their intersection.",
+        "At work: 200 requests to warm up (3,000 with a ring, until it has been around), then several \
+         times 100 requests, 10 on each of 10 connections. Any repeat is the union of these, every repeat \
+         their intersection. Nobody logs requests. Clients are behind a router, so that no server's calls do \
+         the work of the other end of a connection.",
         "Policies are the filters that processes really have, read with `PTRACE_SECCOMP_GET_FILTER` \
          and evaluated for each system call over all arguments.",
         "Speed, starts and memory are measured on the machine itself, rivals in turns, with raw \
