@@ -28,10 +28,10 @@ use crate::tracer::{Recorded, Tracer};
 const STOPS: u64 = 40;
 /// Of the calls of a process, so many are made by a guest, whose calls have less to vary, and by a program under
 /// gVisor, whose calls are many of the kernel's.
-const GUEST_PART: u64 = 5;
+const GUEST_PART: u64 = 10;
 const GVISOR_PART: u64 = 10;
 /// Of so many calls there is one guest that does what it may not.
-const CALLS_PER_DEATH: u64 = 4000;
+const CALLS_PER_DEATH: u64 = 6000;
 const DEATHS: std::ops::RangeInclusive<u64> = 8..=60;
 /// How long anything may take, in the machine's time.
 const PATIENCE: Duration = Duration::from_secs(3600);
@@ -318,9 +318,6 @@ impl Lines {
                     return calls.parse().with_context(|| format!("the fuzzer says '{line}'"));
                 }
                 // A guest also writes what it happens to write.
-                if line.trim().len() > 2 {
-                    say(&format!("the fuzzer says {}", line.trim()));
-                }
                 continue;
             }
             if let Some(reason) = ended {
