@@ -69,7 +69,7 @@ fn main() {
         "permitted" => {
             let count = number(2);
             println!("calls 0");
-            pause();
+            pause(5);
             for made in 1..=count {
                 fuzzer.permitted();
                 if made % (count / 100).max(1) == 0 {
@@ -79,11 +79,11 @@ fn main() {
             }
             // Twice the same: that was all.
             println!("\ncalls {count}\ncalls {count}");
-            pause();
+            pause(60);
         }
         "denied" => {
             println!("calls 0");
-            pause();
+            pause(5);
             (0..4).for_each(|_| fuzzer.permitted());
             fuzzer.denied();
         }
@@ -308,9 +308,9 @@ impl Fuzzer {
     }
 }
 
-/// Time for who looks at it to begin or to end that.
-fn pause() {
-    let time = [2u64, 0];
+/// Time for who looks at it to begin or to end that, which takes long if there is much to be read.
+fn pause(seconds: u64) {
+    let time = [seconds, 0];
     call(PPOLL, [0, 0, (&raw const time).expose_provenance(), 0, 0, 0]);
 }
 
