@@ -26,7 +26,7 @@ use crate::tracer::{Recorded, Tracer};
 /// Requests before anything is looked at.
 const WARM_UP: u32 = 200;
 /// The same with a ring: it has been around by then, so that all of its memory was touched.
-const WARM_UP_RING: u32 = 3000;
+const WARM_UP_RING: u32 = 6000;
 /// How long a system is left alone before it is looked at, so that what its start left is done.
 const SETTLE: Duration = Duration::from_secs(2);
 /// How often processes are looked for that may soon be gone.

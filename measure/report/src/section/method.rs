@@ -17,7 +17,7 @@ pub(super) fn blocks(_: &Measurement) -> Vec<Block> {
          what lies above an interrupt's entry in the chain of calls. The unfiltered number has it. \
          It matters: a packet that is written to a TAP interface is received in the writer's context, \
          while a socket's packets may arrive in a soft interrupt.",
-        "At work: 200 requests to warm up (3,000 with a ring, until it has been around), then several \
+        "At work: 200 requests to warm up (6,000 with a ring, until it has been around), then several \
          times 100 requests, 10 on each of 10 connections. Any repeat is the union of these, every repeat \
          their intersection. Nobody logs requests. Clients are behind a router, so that no server's calls do \
          the work of the other end of a connection.",
