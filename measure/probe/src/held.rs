@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::mman::{MapFlags, ProtFlags, mmap};
 use nix::unistd::execv;
@@ -49,8 +49,9 @@ impl Held {
             .stdin(Stdio::null())
             .stdout(stdout);
         let child = command.spawn().context("cannot start a process")?;
-        let held = Self { child, flag };
+        let mut held = Self { child, flag };
         while held.state()? != WAITS {
+            ensure!(held.child.try_wait()?.is_none(), "a process has ended before it was let go");
             std::thread::yield_now();
         }
         Ok(held)

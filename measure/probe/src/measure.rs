@@ -133,6 +133,7 @@ fn serve(
         tracer.start(&tasks, true)?;
         client.requests(scenario.requests)?;
         let recorded = tracer.stop()?;
+        ensure!(recorded.events > 0, "nothing was recorded while it worked");
         // Threads come when there is work for them.
         known.extend(roles(subject.cast, &child)?);
         say(&format!("steady state {}: {} records", repeat + 1, recorded.events));
@@ -181,6 +182,7 @@ fn batches(
         wait_for(&mut lines, repeat + 1)?;
         rest = Instant::now();
         let recorded = tracer.stop()?;
+        ensure!(recorded.events > 0, "nothing was recorded while it worked");
         known.extend(roles(subject.cast, &child).unwrap_or_default());
         say(&format!("batch {}: {} records", repeat + 1, recorded.events));
         phases.push(phase("steady", repeat, scenario.requests, recorded, &known, subject.cast));

@@ -98,6 +98,35 @@ pub(crate) fn by_call<'a>(
     calls
 }
 
+/// All that a fuzzed system reached, its end and the calls that killed it with it.
+pub(crate) fn fuzz_union(run: &Run) -> BTreeSet<&str> {
+    let names = ["fuzz", "denied", "exit"];
+    let all = names.into_iter().filter_map(|name| surface(run, name, None));
+    all.flat_map(|surface| surface.union).collect()
+}
+
+/// How many calls a fuzzer made.
+pub(crate) fn fuzz_calls(run: &Run) -> Option<u64> {
+    let progress = phases(run, "fuzz").into_iter().flat_map(|phase| &phase.progress);
+    progress.map(|progress| progress.calls).max()
+}
+
+/// What a fuzzer without a filter had reached when it had made as many calls as another: who makes fewer
+/// reaches less, whatever the policy.
+pub(crate) fn fuzz_base(unfiltered: &Run, other: &Run) -> Option<usize> {
+    let calls = fuzz_calls(other)?;
+    let phases = phases(unfiltered, "fuzz").into_iter();
+    let progress = phases.flat_map(|phase| &phase.progress);
+    let reached = progress.filter(|progress| progress.calls <= calls);
+    reached.map(|progress| progress.functions as usize).max().filter(|&base| base > 0)
+}
+
+/// The system calls that a role made in a phase, if it began any: one that it was in before is none.
+pub(crate) fn made<'a>(run: &'a Run, phase: &str, role: &'a str) -> BTreeSet<&'a str> {
+    let calls = by_call(run, phase, Some(role)).into_iter();
+    calls.filter(|(name, view)| is_call(name) && view.count > 0).map(|(name, _)| name).collect()
+}
+
 /// Requests that were answered in all phases of a name.
 pub(crate) fn requests(run: &Run, phase: &str) -> u64 {
     phases(run, phase).iter().map(|phase| u64::from(phase.requests)).sum()

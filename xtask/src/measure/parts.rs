@@ -2,9 +2,11 @@
 //! files that one system needs for one workload, with their shared libraries. Of containers both lie
 //! in an image.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
+use measure_report::profile;
 use surface::scenario::{System, Workload};
 
 use super::initramfs::Initramfs;
@@ -74,14 +76,15 @@ pub(super) fn add(
     let image = match system {
         System::Native => "",
         System::Runc | System::Gvisor => IMAGE,
+        System::Docker => "",
         _ => return Ok(()),
     };
+    if matches!(system, System::Runc | System::Docker) {
+        files.add("measure/docker-seccomp.json", 0o644, docker_profile(sources.data)?);
+    }
     match system {
-        System::Runc => {
-            add_program(files, sources, "", "usr/sbin/runc", "usr/sbin/runc")?;
-            let profile = sources.data.join("docker-seccomp.json");
-            files.copy("measure/docker-seccomp.json", &profile)?;
-        }
+        System::Docker => return Ok(()),
+        System::Runc => add_program(files, sources, "", "usr/sbin/runc", "usr/sbin/runc")?,
         System::Gvisor => add_program(files, sources, "", "usr/bin/runsc", "usr/bin/runsc")?,
         _ => {}
     }
@@ -107,6 +110,19 @@ pub(super) fn add(
         }
         Workload::Hello | Workload::Block | Workload::Fuzz | Workload::Code => Ok(()),
     }
+}
+
+/// Docker's default profile: the pinned one with what later versions changed.
+///
+/// # Errors
+/// If one of its files cannot be read or understood.
+pub(super) fn docker_profile(data: &Path) -> Result<String> {
+    let read = |name: &str| {
+        let path = data.join(name);
+        fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let (pinned, later) = (read("docker-seccomp.json")?, read("docker-seccomp-later.json")?);
+    Ok(profile::with_later(&pinned, &later)?)
 }
 
 /// Adds a program of the packages below a root, with its loader and its libraries.

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use measure_report::Measurement;
 use measure_report::cve::Table;
-use measure_report::profile::{self, Profile};
+use measure_report::profile::Profile;
 
-use super::Place;
+use super::{Place, parts};
 
 /// What Docker's profile is read for.
 const KERNEL: (u32, u32) = (6, 1);
@@ -49,8 +49,7 @@ pub(crate) fn read(place: &Place) -> Result<Measurement> {
             let path = place.ours.root.join("measure/data").join(name);
             fs::read_to_string(&path).with_context(|| path.display().to_string())
         };
-        let profile = data("docker-seccomp.json")?;
-        let profile = profile::with_later(&profile, &data("docker-seccomp-later.json")?)?;
+        let profile = parts::docker_profile(&place.ours.root.join("measure/data"))?;
         let profile = Profile::read(&profile, &[], KERNEL)?;
         measurement.judge(&Table::read(&data("cves.json")?)?, &profile, PROFILE);
     }

@@ -54,13 +54,19 @@ pub(super) fn code(place: &Place, options: &Options) -> Result<()> {
 fn run(place: &Place, options: &Options, scenarios: Vec<Scenario>, folder: &str) -> Result<()> {
     ensure!(!scenarios.is_empty(), "no system does what was asked for");
     let folder = place.folder(folder)?;
-    Machines::make(place)?.run(scenarios, options.jobs(), |scenario, told| {
+    let file = |scenario: &Scenario| {
         let word = match scenario.workload {
             Workload::Fuzz => scenario.system.to_string(),
             _ => name(scenario),
         };
-        write(&folder.join(format!("{word}.json")), told)
-    })
+        folder.join(format!("{word}.json"))
+    };
+    let mut machines = Machines::make(place)?;
+    for scenario in &scenarios {
+        // What fails now is not to be told from a time before.
+        let _ = fs::remove_file(file(scenario));
+    }
+    machines.run(scenarios, options.jobs(), |scenario, told| write(&file(scenario), told))
 }
 
 fn write(file: &Path, told: &[u8]) -> Result<()> {

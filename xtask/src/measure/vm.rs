@@ -56,7 +56,9 @@ impl Vm {
         fs::write(&initrd, initramfs.archive()?).with_context(|| initrd.display().to_string())?;
         let complaints = file("qemu");
         let stderr = File::create(&complaints).with_context(|| complaints.display().to_string())?;
-        let mut command = Command::new(PROGRAM);
+        // It ends with whoever started it, however that ends.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--", PROGRAM]);
         command.args(["-M", "q35", "-accel", "tcg", "-cpu", "qemu64", "-m", "3072", "-smp", "1"]);
         command.args(["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]);
         command.args(["-icount", "shift=1,sleep=off,align=off"]);
@@ -70,7 +72,8 @@ impl Vm {
         command.arg("-kernel").arg(&self.kernel).arg("-initrd").arg(&initrd);
         command.args(["-append", "console=ttyS0 panic=-1 quiet mitigations=off nokaslr"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let child = command.spawn().context("cannot start QEMU")?;
+        let child =
+            command.spawn().context("cannot start setpriv, of Debian's package util-linux")?;
         let mut machine = Machine { child, console, said: 0, last: String::new(), has_said: false };
         let status = machine.wait(at_most, &mut says);
         let _ = fs::remove_file(&initrd);

@@ -99,29 +99,27 @@ fn table(runs: &[&Run]) -> Option<Table> {
             "System",
             "#Calls made",
             "#Functions",
-            "#With interrupts",
-            "#Fewer than without a filter",
+            "#With its end and killing calls",
+            "#Without a filter, after as many calls",
+            "#Fewer than that",
         ],
     );
-    let reached = |run: &Run| view::surface(run, "fuzz", None).map(|surface| surface.union.len());
-    let all = runs.iter().find(|run| run.system == "native").and_then(|run| reached(run));
+    let native = runs.iter().find(|run| run.system == "native");
     for run in runs {
         let Some(surface) = view::surface(run, "fuzz", None) else { continue };
-        let functions = surface.union.len();
-        let made = progress(run).map(|progress| progress.calls).max();
-        let fewer = match all {
-            Some(all) if all > 0 && run.system != "native" => {
-                number::percent(1.0 - functions as f64 / all as f64).into()
-            }
-            _ => Cell::absent(),
-        };
+        let all = view::fuzz_union(run).len();
+        let made = view::fuzz_calls(run);
+        let base = native.and_then(|native| view::fuzz_base(native, run));
+        let base = base.filter(|_| run.system != "native");
+        let fewer = base.map(|base| number::percent(1.0 - all as f64 / base as f64));
         let name = if run.system == "native" { "no filter" } else { names::system(&run.system) };
         table.row(vec![
             name.into(),
             made.map_or_else(Cell::absent, |made| number::count(made).into()),
-            number::size(functions).into(),
-            number::size(surface.unfiltered.len()).into(),
-            fewer,
+            number::size(surface.union.len()).into(),
+            number::size(all).into(),
+            base.map_or_else(Cell::absent, |base| number::size(base).into()),
+            fewer.map_or_else(Cell::absent, Into::into),
         ]);
     }
     (!table.rows.is_empty()).then_some(table)

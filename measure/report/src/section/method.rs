@@ -6,7 +6,7 @@ use crate::measurement::Measurement;
 pub(super) fn blocks(_: &Measurement) -> Vec<Block> {
     let how = [
         "A virtual machine without hardware help (QEMU, TCG) whose clock counts instructions \
-         (`-icount`), with a seed: the same results byte for byte, each time and on any machine. One \
+         (`-icount`), with a seed: the same results byte for byte, each time, whatever else the host does. One \
          boot for each system and workload.",
         "In it a pinned kernel of Debian's, with the tracer `function`: each function that is entered \
          is recorded with its caller, for the processes of the system and for what they fork. A run in \
@@ -32,7 +32,7 @@ pub(super) fn blocks(_: &Measurement) -> Vec<Block> {
         "One processor. What only happens between several (waking another, migration, contended \
          locks) is not seen.",
         "Emulation reaches the same code of the kernel, but not that of other machines' devices; the \
-         processor is plain (no virtualisation, and gVisor therefore on its platform of system calls).",
+         processor is plain (no virtualisation, and gVisor therefore on its `ptrace` platform).",
         "Functions that refuse to be traced (early entry code, some of the tracer's own) are in no \
          number, of no system.",
         "A count of functions is a measure of exposure, not of vulnerability. Weights by code and the \

@@ -35,8 +35,7 @@ fn conditional(calls: &[Permitted]) -> usize {
 
 /// The calls that a role makes at work.
 fn used<'a>(run: &'a Run, role: &'a str) -> BTreeSet<&'a str> {
-    let calls = view::by_call(run, "steady", Some(role)).into_keys();
-    calls.filter(|call| view::is_call(call)).collect()
+    view::made(run, "steady", role)
 }
 
 fn picture(measurement: &Measurement) -> Option<Block> {
