@@ -21,8 +21,8 @@ pub(crate) use machine::measure;
 pub(crate) const WORD: &str = "fuzz";
 /// Whom children are: nobody.
 const USER: u32 = 65534;
-/// Where they may do what they want.
-const FOLDER: &str = "/tmp/fuzz";
+/// Where they may do what they want: on a disk, as a guest's blocks are.
+const FOLDER: &str = "/data/fuzz";
 /// The option that says that nothing of value is around.
 const DISPOSABLE: &str = "--disposable";
 

@@ -21,6 +21,8 @@ use super::{Settings, USER, filter};
 
 /// Calls of one child. Few, since what it has done to itself stands in its way later.
 const CALLS: u64 = 150;
+/// How deep folders are that a child makes.
+const DEPTH: usize = 8;
 /// How long a child may take, in the machine's time.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -127,9 +129,21 @@ fn one(folder: &Path, place: &Place, counter: &AtomicU64, seed: u64) -> Result<(
         }
         id => wait(id)?,
     }
-    // What it has locked itself out of stays.
+    unlock(&own, DEPTH);
     let _ = fs::remove_dir_all(&own);
     Ok(())
+}
+
+/// Opens folders again that a child has shut, so that they can be removed.
+fn unlock(folder: &Path, depth: usize) {
+    let _ = fs::set_permissions(folder, fs::Permissions::from_mode(0o700));
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        // This does not follow links.
+        if depth > 0 && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            unlock(&entry.path(), depth - 1);
+        }
+    }
 }
 
 /// Waits for a child, not for long, and ends everybody else of this user.

@@ -17,7 +17,7 @@ use surface::model::{Phase, Progress, Role};
 use surface::scenario::{Scenario, System};
 
 use crate::boot::{DATA, run};
-use crate::container::{Bundle, Engine};
+use crate::container::{Bundle, Engine, Volume};
 use crate::held::Held;
 use crate::network::{self, TAP};
 use crate::systems::Cast;
@@ -155,9 +155,13 @@ fn process(tracer: &mut Tracer, words: &[String]) -> Result<Vec<Phase>> {
 fn container(tracer: &mut Tracer, engine: Engine, words: Vec<String>) -> Result<Vec<Phase>> {
     network::make_namespace()?;
     open_tmp("/image/tmp")?;
+    let folder = Path::new(super::FOLDER);
+    fs::create_dir_all(folder).context(super::FOLDER)?;
+    std::os::unix::fs::chown(folder, Some(super::USER), Some(super::USER))
+        .context(super::FOLDER)?;
     engine.prepare(&Bundle {
         words: ["/bin/probe".to_owned()].into_iter().chain(words).collect(),
-        volumes: Vec::new(),
+        volumes: vec![Volume { outside: DATA.into(), inside: DATA.into(), is_read_only: false }],
         network: Some(network::NAMESPACE.into()),
         uid: super::USER,
     })?;
