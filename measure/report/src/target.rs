@@ -194,23 +194,30 @@ fn fewer(measurement: &Measurement, system: &str) -> Target {
         let missing = || not_measured(measurement, "fuzz", system);
         let run = measurement.fuzzed(system).ok_or_else(missing)?;
         let silent = || format!("nothing was recorded of {}", names::system(system));
-        view::surface(run, "fuzz", None).ok_or_else(silent)?;
+        let role = (system != "native").then_some(GUEST);
+        view::surface(run, "fuzz", role).ok_or_else(silent)?;
         Ok(run)
     };
     let measured = run("native").and_then(|native| {
         let run = run(system)?;
         let base = view::fuzz_base(native, run);
         let base = base.ok_or("the fuzzer told no progress without a filter")?;
-        Ok(1.0 - view::fuzz_union(run).len() as f64 / base as f64)
+        Ok(1.0 - view::fuzz_union(run, Some(GUEST)).len() as f64 / base as f64)
     });
     Target {
-        title: format!("Fuzzer, {}: at least 98\u{a0}% fewer functions", names::system(system)),
+        title: format!(
+            "Fuzzer, {}, guest: at least 98\u{a0}% fewer functions",
+            names::system(system)
+        ),
         unit: Unit::Fewer,
         limit: 0.98,
         measured,
         way: Vec::new(),
     }
-    .in_the_way(|| measurement.fuzzed(system).map(|run| way(run, "fuzz", None)).unwrap_or_default())
+    .in_the_way(|| {
+        let run = measurement.fuzzed(system);
+        run.map(|run| way(run, "fuzz", Some(GUEST))).unwrap_or_default()
+    })
 }
 
 impl Target {

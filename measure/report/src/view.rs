@@ -98,10 +98,10 @@ pub(crate) fn by_call<'a>(
     calls
 }
 
-/// All that a fuzzed system reached, its end and the calls that killed it with it.
-pub(crate) fn fuzz_union(run: &Run) -> BTreeSet<&str> {
+/// All that a fuzzed system, or a role of it, reached, its end and the calls that killed it with it.
+pub(crate) fn fuzz_union<'a>(run: &'a Run, role: Option<&'a str>) -> BTreeSet<&'a str> {
     let names = ["fuzz", "denied", "exit"];
-    let all = names.into_iter().filter_map(|name| surface(run, name, None));
+    let all = names.into_iter().filter_map(|name| surface(run, name, role));
     all.flat_map(|surface| surface.union).collect()
 }
 

@@ -73,7 +73,8 @@ mod tests {
 
     #[test]
     fn docker_s_profile_becomes_a_filter() {
-        let profile = serde_json::from_str(DOCKER).unwrap();
+        let profile =
+            serde_json::from_str(include_str!("../../../data/docker-seccomp.json")).unwrap();
         let translated = crate::container::applicable(&profile).unwrap();
         let program: seccompiler::BpfProgram = compile(&translated).unwrap().try_into().unwrap();
         assert!((200..4096).contains(&program.len()), "{}", program.len());

@@ -9,6 +9,8 @@ use crate::number;
 use crate::plot::{Dot, Line, Lines, Picture};
 use crate::view;
 
+/// Whose policy it is.
+const GUEST: &str = "guest";
 const COMMAND: &str = "cargo xtask measure fuzz";
 
 pub(super) fn blocks(measurement: &Measurement) -> Vec<Block> {
@@ -106,21 +108,28 @@ fn table(runs: &[&Run]) -> Option<Table> {
     );
     let native = runs.iter().find(|run| run.system == "native");
     for run in runs {
-        let Some(surface) = view::surface(run, "fuzz", None) else { continue };
-        let all = view::fuzz_union(run).len();
-        let made = view::fuzz_calls(run);
-        let base = native.and_then(|native| view::fuzz_base(native, run));
-        let base = base.filter(|_| run.system != "native");
-        let fewer = base.map(|base| number::percent(1.0 - all as f64 / base as f64));
-        let name = if run.system == "native" { "no filter" } else { names::system(&run.system) };
-        table.row(vec![
-            name.into(),
-            made.map_or_else(Cell::absent, |made| number::count(made).into()),
-            number::size(surface.union.len()).into(),
-            number::size(all).into(),
-            base.map_or_else(Cell::absent, |base| number::size(base).into()),
-            fewer.map_or_else(Cell::absent, Into::into),
-        ]);
+        let guest = view::role_names(run, "fuzz").contains(GUEST).then_some(GUEST);
+        for role in guest.map(Some).into_iter().chain([None]) {
+            let Some(surface) = view::surface(run, "fuzz", role) else { continue };
+            let all = view::fuzz_union(run, role).len();
+            let base = native.and_then(|native| view::fuzz_base(native, run));
+            let base = base.filter(|_| run.system != "native");
+            let fewer = base.map(|base| number::percent(1.0 - all as f64 / base as f64));
+            let name = match (run.system.as_str(), role) {
+                ("native", _) => "no filter".to_owned(),
+                (system, Some(role)) => format!("{}, {role} alone", names::system(system)),
+                (system, None) => names::system(system).to_owned(),
+            };
+            let made = view::fuzz_calls(run);
+            table.row(vec![
+                name.into(),
+                made.map_or_else(Cell::absent, |made| number::count(made).into()),
+                number::size(surface.union.len()).into(),
+                number::size(all).into(),
+                base.map_or_else(Cell::absent, |base| number::size(base).into()),
+                fewer.map_or_else(Cell::absent, Into::into),
+            ]);
+        }
     }
     (!table.rows.is_empty()).then_some(table)
 }
