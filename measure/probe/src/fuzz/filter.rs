@@ -60,6 +60,10 @@ fn condition(condition: &Value) -> Result<SeccompCondition> {
     let (operation, value) = match condition["op"].as_str() {
         Some("SCMP_CMP_EQ") => (SeccompCmpOp::Eq, value),
         Some("SCMP_CMP_NE") => (SeccompCmpOp::Ne, value),
+        Some("SCMP_CMP_LT") => (SeccompCmpOp::Lt, value),
+        Some("SCMP_CMP_LE") => (SeccompCmpOp::Le, value),
+        Some("SCMP_CMP_GT") => (SeccompCmpOp::Gt, value),
+        Some("SCMP_CMP_GE") => (SeccompCmpOp::Ge, value),
         Some("SCMP_CMP_MASKED_EQ") => (SeccompCmpOp::MaskedEq(value), second),
         _ => bail!("a condition that is not understood: {condition}"),
     };
