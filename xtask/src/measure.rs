@@ -149,19 +149,19 @@ pub(crate) fn main(words: &mut Parser) -> Result<ExitCode> {
         bail!("there is no measurement '{part}'; there are {names}, all");
     }
     let place = Place::new()?;
-    let mut failure = None;
+    let mut code = ExitCode::SUCCESS;
     for (name, measure) in parts {
         // What was measured before is worth a report, and what comes may be as well.
         if let Err(error) = measure(&place, &options) {
-            eprintln!("{name}: {error:#}");
-            failure = Some(error);
+            eprintln!("xtask: {name}: {error:#}");
+            code = ExitCode::FAILURE;
         }
     }
     if part != "report" && part != "syscalls" {
         about::note(&place, &options)?;
     }
     report::write(&place)?;
-    failure.map_or(Ok(ExitCode::SUCCESS), Err)
+    Ok(code)
 }
 
 fn number(words: &mut Parser) -> Result<usize> {
