@@ -1,5 +1,5 @@
 //! Speed, time and memory, ours beside others': what benches measure, as figures with raw samples. Every figure is of one
-//! session in which its rivals took turns.
+//! run in which its rivals took turns.
 
 mod memory;
 mod start;
