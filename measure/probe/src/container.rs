@@ -217,7 +217,7 @@ pub(crate) fn applicable(profile: &Value) -> Result<Value> {
     let name = uname().context("uname")?;
     let release = name.release().to_string_lossy();
     let kernel = seccomp::version(&release).with_context(|| format!("kernel '{release}'"))?;
-    seccomp::translate(profile, &config::CAPABILITIES, kernel)
+    seccomp::translate(profile, &surface::docker::CAPABILITIES, kernel)
 }
 
 /// Lets groups below the first one be limited, as systemd does.

@@ -15,6 +15,8 @@ use nix::unistd::Pid;
 use surface::filter::{Filters, Instruction};
 use surface::model::{Permitted, Policy};
 
+use crate::processes::threads;
+
 /// `PTRACE_SECCOMP_GET_FILTER` (`linux/ptrace.h`).
 const GET_FILTER: libc::c_uint = 0x420c;
 /// Most filters that are read of one thread. Each has at least one instruction and costs four more of
@@ -36,7 +38,7 @@ pub(crate) fn read(role: &str, pids: &[i32]) -> Result<Policy> {
     ensure!(!pids.is_empty(), "no process of the role '{role}' to read the filters of");
     let mut stacks = Vec::new();
     for pid in pids {
-        for thread in threads(*pid)? {
+        for thread in threads(*pid).with_context(|| format!("process {pid} is not there"))? {
             let stack = filters(thread)
                 .with_context(|| format!("cannot read the filters of thread {thread} ({role})"))?;
             if !stacks.contains(&stack) {
@@ -68,18 +70,6 @@ pub(crate) fn is_process(task: i32) -> bool {
     let status = fs::read_to_string(format!("/proc/{task}/status")).unwrap_or_default();
     let group = status.lines().find_map(|line| line.strip_prefix("Tgid:"));
     group.is_some_and(|group| group.trim().parse() == Ok(task))
-}
-
-fn threads(pid: i32) -> Result<Vec<i32>> {
-    let folder = format!("/proc/{pid}/task");
-    let entries = fs::read_dir(&folder).with_context(|| format!("process {pid} is not there"))?;
-    let mut threads = Vec::new();
-    for entry in entries {
-        let name = entry.with_context(|| format!("cannot list {folder}"))?.file_name();
-        threads.push(name.to_string_lossy().parse().with_context(|| format!("in {folder}"))?);
-    }
-    threads.sort_unstable();
-    Ok(threads)
 }
 
 /// The filters of a thread, the newest first.

@@ -7,29 +7,12 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 use surface::calls;
+pub use surface::docker::CAPABILITIES;
 use surface::model::Permitted;
 
 /// What Docker calls x86-64.
 const ARCHITECTURE: &str = "amd64";
 const ALLOW: &str = "SCMP_ACT_ALLOW";
-/// What a container of Docker may do by default, as far as the profile asks for it
-/// (`DefaultCapabilities` of moby's `oci/caps/defaults.go`).
-pub const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
 
 /// A profile that is not understood.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 pub mod attribution;
 pub mod calls;
+pub mod docker;
 pub mod filter;
 pub mod format;
 pub mod model;

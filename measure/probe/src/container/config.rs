@@ -5,29 +5,13 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use surface::docker::CAPABILITIES;
 
 use super::Bundle;
 
 /// The container's name, its cgroup's, and its host name: always the same, so that two runs are.
 pub(super) const ID: &str = "measured";
-/// What Docker leaves to a container's root (moby, `oci/caps/defaults.go`).
-pub(super) const CAPABILITIES: [&str; 14] = [
-    "CAP_CHOWN",
-    "CAP_DAC_OVERRIDE",
-    "CAP_FSETID",
-    "CAP_FOWNER",
-    "CAP_MKNOD",
-    "CAP_NET_RAW",
-    "CAP_SETGID",
-    "CAP_SETUID",
-    "CAP_SETFCAP",
-    "CAP_SETPCAP",
-    "CAP_NET_BIND_SERVICE",
-    "CAP_SYS_CHROOT",
-    "CAP_KILL",
-    "CAP_AUDIT_WRITE",
-];
-/// What it hides and protects (moby, `oci/defaults.go`).
+/// What Docker hides and protects (moby, `oci/defaults.go`).
 const MASKED: [&str; 10] = [
     "/proc/asound",
     "/proc/acpi",
